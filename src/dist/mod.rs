@@ -1,0 +1,1 @@
+//! What is inside a distribution: zip reading, RECORD, entry points, `.data`, the install plan.

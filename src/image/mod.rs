@@ -1,0 +1,1 @@
+//! Image config, manifest and labels.

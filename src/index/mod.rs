@@ -1,0 +1,1 @@
+//! Where distributions come from: the Simple API, metadata, range requests, candidates.

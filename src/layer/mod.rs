@@ -1,0 +1,1 @@
+//! Fragments and layers: deterministic tar, the gzip splice, grouping.

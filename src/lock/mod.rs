@@ -1,0 +1,1 @@
+//! pylock.toml (PEP 751): write, read, is it still true?

@@ -1,0 +1,21 @@
+//! The nouns that all rooms share: requirement and origin, target, digest, keys, records, exit codes.
+
+mod digest;
+mod exit;
+mod key;
+mod origin;
+mod pin;
+mod requirement;
+mod target;
+mod wheel;
+
+pub use digest::{Digest, DigestError, Hasher, HashingReader, HashingWriter};
+pub use exit::ExitCode;
+pub use key::{Key, KeyHasher};
+pub use origin::{Origin, Warning};
+pub use pep440_rs::{Version, VersionSpecifiers};
+pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
+pub use pin::{Archive, ArchiveKind, Pin};
+pub use requirement::{Requirement, VersionOrUrl};
+pub use target::{Arch, Libc, Platform, PythonMinor, Target, TargetError};
+pub use wheel::{WheelName, WheelNameError};

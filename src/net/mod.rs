@@ -1,0 +1,259 @@
+//! One HTTP client for indexes and registries: TLS with the system's roots, proxies from the environment, bounded
+//! connections, a time-out on every wait, retry with back-off, counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::model::ExitCode;
+
+/// How often a request is tried in all.
+const ATTEMPTS: u32 = 4;
+/// The wait after the first failure; doubled after each further one.
+const BACK_OFF: Duration = Duration::from_millis(250);
+/// The longest wait that a server may ask for with `Retry-After`.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest silence in the middle of an answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most requests under way at once.
+const CONCURRENT_REQUESTS: usize = 50;
+
+/// What can go wrong with a request. No variant holds credentials: URLs are stripped of them.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client could not be set up.
+    #[error("cannot set up the HTTP client")]
+    Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No answer, or one that broke off.
+    #[error("no usable answer from {url}")]
+    Transport {
+        /// What was asked for.
+        url: String,
+        /// Why it failed.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The answer has a status that means failure.
+    #[error("{url} answered {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The status.
+        status: StatusCode,
+    },
+    /// The answer is larger than allowed.
+    #[error("the answer from {url} is larger than {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        url: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The network is not to be used.
+    #[error("{url} is needed, but --offline was given")]
+    Offline {
+        /// What would have been asked for.
+        url: String,
+    },
+}
+
+impl Error {
+    /// The documented exit code for an index; a registry maps its own.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Setup(_) => ExitCode::Internal,
+            _ => ExitCode::Index,
+        }
+    }
+
+    /// The status of the answer, if there was one.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// Requests sent and bytes of bodies received through one client.
+#[derive(Debug, Default)]
+pub struct Counters {
+    requests: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Counters {
+    /// Requests sent, retries included.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of bodies received.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Adds received bytes; for bodies read by other means than [`Client::bytes`].
+    pub fn add_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The HTTP client. Clones share connections and limits; [`Client::counting_apart`] gives one with its own counters.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    permits: Arc<Semaphore>,
+    counters: Arc<Counters>,
+    offline: bool,
+}
+
+impl Client {
+    /// A client that honours `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    /// With `offline` every request fails at once.
+    pub fn new(offline: bool) -> Result<Self, Error> {
+        // Fails only if a provider is installed already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .pool_max_idle_per_host(16)
+            .redirect(reqwest::redirect::Policy::limited(10))
+            .build()
+            .map_err(|error| Error::Setup(Box::new(error)))?;
+        Ok(Self {
+            http,
+            permits: Arc::new(Semaphore::new(CONCURRENT_REQUESTS)),
+            counters: Arc::default(),
+            offline,
+        })
+    }
+
+    /// The same client with counters of its own.
+    pub fn counting_apart(&self) -> Self {
+        Self { counters: Arc::default(), ..self.clone() }
+    }
+
+    /// What passed through this client and its clones.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether the network must not be used.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Starts a request; hand it to [`Client::send`].
+    pub fn request(&self, method: reqwest::Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    /// Sends a request and gives the answer whatever its status. Connection failures, 429 and 5xx are tried again
+    /// with back-off, if the request's body can be repeated (a stream cannot). `Retry-After` is honoured up to 30 s.
+    /// A redirect to another host loses the `Authorization` header.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let mut wait = BACK_OFF;
+        let mut pending = Some(request);
+        for attempt in 1.. {
+            let Some(request) = pending.take() else { break };
+            pending = request.try_clone().filter(|_| attempt < ATTEMPTS);
+            let (http, request) = request.build_split();
+            let request = request
+                .map_err(|source| Error::Transport { url: String::new(), source: source.without_url() })?;
+            let url = redacted(request.url());
+            if self.offline {
+                return Err(Error::Offline { url });
+            }
+            let outcome = {
+                // Nothing closes the semaphore.
+                let _permit = self.permits.acquire().await;
+                self.counters.requests.fetch_add(1, Ordering::Relaxed);
+                http.execute(request).await
+            };
+            let asked = match &outcome {
+                Ok(response) if !is_passing(response.status()) => None,
+                Ok(response) => Some(retry_after(response)),
+                Err(error) if error.is_builder() || error.is_redirect() => None,
+                Err(_) => Some(None),
+            };
+            if let (Some(asked), true) = (asked, pending.is_some()) {
+                let pause = asked.unwrap_or(wait).min(LONGEST_WAIT);
+                tracing::debug!(%url, attempt, ?pause, "trying again");
+                tokio::time::sleep(pause).await;
+                wait *= 2;
+                continue;
+            }
+            return outcome.map_err(|source| Error::Transport { url, source: source.without_url() });
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// Like [`Client::send`], but a status that means failure is an error.
+    pub async fn send_ok(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let response = self.send(request).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(Error::Status { url: redacted(response.url()), status: response.status() })
+    }
+
+    /// The body of an answer, at most `limit` bytes of it.
+    pub async fn bytes(&self, mut response: Response, limit: u64) -> Result<Bytes, Error> {
+        let url = redacted(response.url());
+        let mut body = BytesMut::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    self.counters.add_received(chunk.len() as u64);
+                    if body.len() as u64 + chunk.len() as u64 > limit {
+                        return Err(Error::TooLarge { url, limit });
+                    }
+                    body.extend_from_slice(&chunk);
+                }
+                Ok(None) => return Ok(body.freeze()),
+                Err(source) => return Err(Error::Transport { url, source: source.without_url() }),
+            }
+        }
+    }
+}
+
+/// Whether a status is worth another try.
+fn is_passing(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS
+        || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
+}
+
+/// The wait a server asks for in seconds; a date is not worth the parsing.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// A URL as it may be shown: without user, password and query.
+pub fn redacted(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_urls_hold_no_secrets() {
+        let url = Url::parse("https://user:secret@host.example/a/b?token=x#f").unwrap();
+        assert_eq!(redacted(&url), "https://host.example/a/b#f");
+    }
+}

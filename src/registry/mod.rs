@@ -1,0 +1,1 @@
+//! The OCI distribution protocol (auth, pull, push, mount) and OCI layouts as destinations.

@@ -1,0 +1,1 @@
+//! Requirements and a target in, pinned distributions out; explains conflicts.
