@@ -19,9 +19,8 @@ pub use pep440_rs::{Version, VersionSpecifiers};
 pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 pub use pin::{Archive, ArchiveKind, Pin};
 pub use requirement::{Requirement, VersionOrUrl};
-pub(crate) use requirements_txt::check_direct_url;
 pub use requirements_txt::{
-    Reader, RequirementsTxt, RequirementsTxtError, Variables, read_requirements_txt,
+    Reader, RequirementsTxt, RequirementsTxtError, Variables, parse_requirement, read_requirements_txt,
 };
 pub use target::{Arch, Libc, Platform, PythonMinor, Target, TargetError};
 pub use wheel::{WheelName, WheelNameError};

@@ -293,11 +293,24 @@ fn requirement(
         return Err(RequirementsTxtError::Unsupported { origin, what: what.to_owned(), hint });
     }
     let expanded = if text.contains("://") { expand(text, variables, &origin)? } else { text.to_owned() };
-    let secret = expanded != text;
-    let requirement = Requirement::parse(&expanded, origin.clone()).map_err(|error| {
-        // The error's own text is not shown: it repeats the input, and may panic on what is not ASCII.
+    parse(&expanded, text, origin)
+}
+
+/// Parses one requirement that stands outside a requirements file. A URL may not hold credentials.
+pub fn parse_requirement(text: &str, origin: Origin) -> Result<Requirement, RequirementsTxtError> {
+    parse(text, text, origin)
+}
+
+/// Parses `text`, which was made from `source` by replacing variables.
+fn parse(text: &str, source: &str, origin: Origin) -> Result<Requirement, RequirementsTxtError> {
+    let secret = text != source;
+    let requirement = Requirement::parse(text, origin.clone()).map_err(|error| {
         let problem = if secret { "its URL is not valid".to_owned() } else { error.message.to_string() };
-        RequirementsTxtError::Invalid { origin: origin.clone(), text: shown(text), problem }
+        RequirementsTxtError::Invalid {
+            origin: origin.clone(),
+            text: shown(source),
+            problem: shown(&problem),
+        }
     })?;
     check_direct_url(&requirement, secret)?;
     Ok(requirement)
@@ -305,7 +318,7 @@ fn requirement(
 
 /// Refuses a direct URL that is not of a supported kind or that holds credentials. `secret`: the URL was made with the
 /// value of a variable, so that its query may be a token.
-pub(crate) fn check_direct_url(requirement: &Requirement, secret: bool) -> Result<(), RequirementsTxtError> {
+fn check_direct_url(requirement: &Requirement, secret: bool) -> Result<(), RequirementsTxtError> {
     let Some(VersionOrUrl::Url(url)) = &requirement.pep508.version_or_url else { return Ok(()) };
     let origin = requirement.origin.clone();
     if !matches!(url.scheme(), "https" | "http" | "file") {
