@@ -2,11 +2,13 @@
 //! Pure: reads files below the project's root, no network, no interpreter.
 
 mod asset;
+mod code;
 mod component;
 mod dependencies;
 mod deployment;
 mod discover;
 mod error;
+mod exclude;
 mod flow;
 mod pyproject;
 mod python;
@@ -15,6 +17,7 @@ mod source;
 mod toml;
 mod yaml;
 
+pub use code::{CodeFile, CodeFileKind, CodeFiles, code_files};
 pub use component::{
     Asset, AssetKind, BaseRequest, Component, ComponentKind, Environment, IndexSettings, Project,
     ProjectKind, Run, check_names, image_name,
