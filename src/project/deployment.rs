@@ -222,7 +222,8 @@ impl Config<'_> {
             let origin = self.origin(version);
             match version.scalar() {
                 Some((version, Type::Text)) => dependencies.push_package(name, version, origin)?,
-                Some((version, _)) => {
+                Some((version, kind)) => {
+                    let version = if kind == Type::Null { "empty" } else { version };
                     let (name, version) = (name.escape_debug(), version.escape_debug());
                     let problem = format!("the version of `{name}` is {version}, not a string");
                     return Err(Error::Invalid {

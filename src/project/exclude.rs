@@ -67,7 +67,6 @@ const NAMES: &[(&str, Why)] = &[
     // Directories of tools that keep credentials.
     (".aws", Secret),
     (".azure", Secret),
-    (".config", Secret),
     (".docker", Secret),
     (".gnupg", Secret),
     (".kube", Secret),
@@ -104,8 +103,11 @@ const NAMES: &[(&str, Why)] = &[
 const HARMLESS: &[&str] = &[".env.example", ".env.sample", ".env.template", ".env.dist"];
 
 /// A file or directory in a directory, such as `.streamlit/secrets.toml`.
-const PATHS: &[(&str, &str, Why)] =
-    &[(".streamlit", "secrets.toml", Secret), (".dlt", "secrets.toml", Secret)];
+const PATHS: &[(&str, &str, Why)] = &[
+    (".streamlit", "secrets.toml", Secret),
+    (".dlt", "secrets.toml", Secret),
+    (".config", "gcloud", Secret),
+];
 
 /// A directory that holds one of these is left out: a virtual environment, what its tool marks as a cache, an image
 /// layout, a store of this program.

@@ -187,9 +187,11 @@ impl Pyproject {
             if flag("explicit") {
                 continue;
             }
-            let Some(text) = table.get("url").and_then(Item::as_str) else {
+            let Some((text, span)) = table.get("url").and_then(|item| Some((item.as_str()?, item.span())))
+            else {
                 return Err(Error::invalid(origin, "an index must have a `url`"));
             };
+            let origin = self.toml.at(span);
             let entry = (url(text, &origin)?, origin);
             if flag("default") {
                 settings.index_url = Some(entry);
@@ -315,10 +317,9 @@ impl Pyproject {
         let is_script = path.len() == 2;
         let mut entries = Vec::new();
         for (name, object, origin) in self.toml.string_table(path)? {
-            let name_ok = !name.is_empty()
-                && !name.starts_with(['.', '-', '['])
-                && name.chars().all(|c| !c.is_control() && !matches!(c, '/' | '\\' | '=' | ':'))
-                && !(is_script && name.contains(' '));
+            let is_odd =
+                |c: char| c.is_control() || matches!(c, '/' | '\\' | '=' | ':') || (is_script && c == ' ');
+            let name_ok = !name.is_empty() && !name.starts_with(['.', '-', '[']) && !name.contains(is_odd);
             if !name_ok {
                 let problem = format!("`{}` cannot be an entry point's name", name.escape_debug());
                 return Err(Error::invalid(origin, problem));
