@@ -1,6 +1,8 @@
 //! Wheels that could be read in two ways, or that are not what they say, are refused: exit code 30, the archive and
 //! the entry named, nothing recorded.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 #[path = "support/wheel.rs"]
 mod wheel;
 

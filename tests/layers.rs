@@ -1,6 +1,8 @@
 //! Fragments and layers: readable by programs that nobody here wrote, the same bytes each time, exact about what they
 //! contain.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 #[path = "support/wheel.rs"]
 mod wheel;
 

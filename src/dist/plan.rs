@@ -1,7 +1,8 @@
 //! The install plan: which file of a wheel goes where, and which files an installer adds.
 //!
 //! Where released installers leave a choice, this does what uv does (0.13), so that an environment is the same
-//! whichever of the two made it. `tests/install_like_uv.rs` compares them.
+//! whichever of the two made it; `tests/install_like_uv.rs` compares them. But RECORD has one row for each file that is
+//! there and none for others, where uv keeps rows of files that something else has replaced.
 
 use std::collections::BTreeMap;
 
@@ -86,12 +87,16 @@ impl Wheel {
         let mut draft = Draft { wheel: self, site: layout.site_packages(), files: BTreeMap::new() };
         let mut directories = Vec::new();
         let mut elsewhere = Vec::new();
+        let mut record_executable = false;
         let own = [&self.dist_info, "/RECORD"].concat();
         for (index, entry) in self.archive.entries().iter().enumerate() {
             let below = entry.name.strip_prefix(&self.data);
             if let Some(path) = below.and_then(|path| path.strip_prefix('/')) {
                 elsewhere.push((index, entry, path));
-            } else if below == Some("") && entry.directory || entry.name == own {
+            } else if entry.name == own {
+                // It is written anew, but with the mode that it had.
+                record_executable = entry.executable;
+            } else if below == Some("") && entry.directory {
             } else if entry.directory {
                 directories.push(format!("{}/{}", draft.site, entry.name));
             } else {
@@ -137,7 +142,7 @@ impl Wheel {
             }
         }
         draft.metadata(direct_url)?;
-        draft.finish(directories)
+        draft.finish(directories, record_executable)
     }
 
     fn unknown_data(&self, name: &str) -> Error {
@@ -237,13 +242,13 @@ impl Draft<'_> {
     }
 
     /// Writes RECORD and puts everything in order.
-    fn finish(self, mut directories: Vec<String>) -> Result<Plan, Error> {
+    fn finish(self, mut directories: Vec<String>, executable: bool) -> Result<Plan, Error> {
         let record = format!("{}/{}/RECORD", self.site, self.wheel.dist_info);
         let own = Row { path: self.record_path(&record), hash: String::new(), size: None };
         let (mut files, mut rows): (Vec<Planned>, Vec<Row>) = self.files.into_values().unzip();
         rows.push(own);
         let bytes = record::write(&mut rows).into_bytes();
-        files.push(Planned { path: record, executable: false, source: Source::Bytes(bytes) });
+        files.push(Planned { path: record, executable, source: Source::Bytes(bytes) });
         files.sort_by(|a, b| path_order(&a.path, &b.path));
         directories.sort_by(|a, b| path_order(a, b));
         directories.dedup();

@@ -1,6 +1,7 @@
 //! Makes wheels for tests: sound ones with [`WheelBuilder`], and with [`Zip`] archives that lie about anything.
 
 #![allow(dead_code, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::io::Write as _;
 
@@ -141,7 +142,8 @@ impl WheelBuilder {
 /// A row of RECORD.
 pub fn record_row(path: &str, bytes: &[u8]) -> String {
     let hash = URL_SAFE_NO_PAD.encode(Digest::of(bytes).as_bytes());
-    let path = if path.contains(',') { format!("\"{path}\"") } else { path.to_owned() };
+    let quoted = path.contains([',', '"']);
+    let path = if quoted { format!("\"{}\"", path.replace('"', "\"\"")) } else { path.to_owned() };
     format!("{path},sha256={hash},{}\n", bytes.len())
 }
 
