@@ -127,6 +127,11 @@ impl<W: Write> HashingWriter<W> {
         self.len == 0
     }
 
+    /// The hash of everything written so far, to go on from.
+    pub fn hasher(&self) -> Hasher {
+        self.hasher.clone()
+    }
+
     /// The inner writer, the digest and the length of everything written.
     pub fn finish(self) -> (W, Digest, u64) {
         (self.inner, self.hasher.finish(), self.len)

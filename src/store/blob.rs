@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Error, Store};
-use crate::model::{Digest, HashingWriter};
+use crate::model::{Digest, Hasher, HashingWriter};
 
 /// A blob in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,11 @@ impl<'s> BlobWriter<'s> {
     /// Whether nothing was written yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The hash of everything written so far, to go on from.
+    pub fn hasher(&self) -> Hasher {
+        self.out.as_ref().map_or_else(Hasher::default, HashingWriter::hasher)
     }
 
     /// Puts the blob into the store under its digest, which must be `expected` if that is given.

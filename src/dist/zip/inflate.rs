@@ -1,0 +1,241 @@
+//! Unpacking entries, with every stated number checked.
+
+use flate2::{Decompress, FlushDecompress, Status};
+use libdeflater::{Crc, DecompressionError, Decompressor};
+
+use super::{Archive, Entry, Error, Flaw, Method};
+
+/// Entries up to this size, packed and unpacked, are inflated in one buffer by the faster library; larger ones stream.
+/// What comes out is the same.
+const WHOLE: u64 = 32 << 20;
+/// How much is read and inflated at a time otherwise.
+const CHUNK: usize = 256 * 1024;
+
+/// The header of a gzip member without name or time, as the library wants to see it.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+const GZIP_FOOTER: usize = 8;
+
+/// Takes what an entry is made of. An entry's bytes are only certain once [`Inflater::unpack`] has returned.
+pub trait Sink {
+    /// What the sink may fail with.
+    type Error: From<Error>;
+
+    /// The next bytes of the entry's deflate stream; never called for a stored entry.
+    fn packed(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// The next bytes of the entry itself.
+    fn plain(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
+}
+
+/// Unpacks entries; its buffers are used again for each.
+pub struct Inflater {
+    whole: Decompressor,
+    stream: Decompress,
+    packed: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+impl Default for Inflater {
+    fn default() -> Self {
+        Self {
+            whole: Decompressor::new(),
+            stream: Decompress::new(false),
+            packed: Vec::new(),
+            plain: Vec::new(),
+        }
+    }
+}
+
+impl Inflater {
+    /// Passes an entry's bytes to `sink`. It is an error if they are not exactly what the directory states.
+    pub fn unpack<S: Sink>(
+        &mut self,
+        archive: &Archive,
+        entry: &Entry,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        match entry.method {
+            Method::Stored => self.stored(archive, entry, sink),
+            Method::Deflate if entry.size <= WHOLE && entry.compressed <= WHOLE => {
+                self.whole(archive, entry, sink)
+            }
+            Method::Deflate => self.streamed(archive, entry, sink),
+        }
+    }
+
+    /// The bytes of an entry that has at most `limit` of them.
+    pub fn read(&mut self, archive: &Archive, entry: &Entry, limit: u64) -> Result<Vec<u8>, Error> {
+        if entry.size > limit {
+            return Err(archive.flaw(&entry.name, Flaw::TooLarge(entry.size)));
+        }
+        let mut sink = Collect { bytes: Vec::new(), limit: usize::MAX };
+        self.unpack(archive, entry, &mut sink)?;
+        Ok(sink.bytes)
+    }
+
+    /// At least the first `len` bytes of an entry, or all if it has fewer. Nothing is checked yet.
+    pub fn peek(&mut self, archive: &Archive, entry: &Entry, len: usize) -> Result<Vec<u8>, Error> {
+        let mut sink = Collect { bytes: Vec::new(), limit: len };
+        let result = match entry.method {
+            Method::Stored => self.stored(archive, entry, &mut sink),
+            Method::Deflate => self.streamed(archive, entry, &mut sink),
+        };
+        match result {
+            Err(Stop::Failed(error)) => Err(error),
+            Ok(()) | Err(Stop::Enough) => Ok(sink.bytes),
+        }
+    }
+
+    fn stored<S: Sink>(&mut self, archive: &Archive, entry: &Entry, sink: &mut S) -> Result<(), S::Error> {
+        let mut crc = Crc::new();
+        for_chunks(archive, entry, &mut self.packed, |chunk| {
+            crc.update(chunk);
+            sink.plain(chunk)
+        })?;
+        if crc.sum() == entry.crc32 { Ok(()) } else { Err(damaged(archive, entry).into()) }
+    }
+
+    fn whole<S: Sink>(&mut self, archive: &Archive, entry: &Entry, sink: &mut S) -> Result<(), S::Error> {
+        // Both lengths are at most `WHOLE`, so they fit.
+        let (packed_len, size) = (entry.compressed as usize, entry.size as usize);
+        let start = GZIP_HEADER.len();
+        let end = start + packed_len;
+        grow(&mut self.packed, end + GZIP_FOOTER);
+        grow(&mut self.plain, size);
+        let member = &mut self.packed[..end + GZIP_FOOTER];
+        let plain = &mut self.plain[..size];
+
+        member[..start].copy_from_slice(&GZIP_HEADER);
+        archive.source.read_at(&mut member[start..end], entry.offset)?;
+        member[end..end + 4].copy_from_slice(&entry.crc32.to_le_bytes());
+        member[end + 4..].copy_from_slice(&(entry.size as u32).to_le_bytes());
+        let footer: [u8; GZIP_FOOTER] = member[end..].try_into().unwrap_or_default();
+
+        // The library looks for the footer where the deflate stream ends, but does not tell where that is. If the
+        // footer's bytes occur nowhere else, they were found at the end and nothing is left over.
+        match self.whole.gzip_decompress(member, plain) {
+            Ok(written) if written == size => {
+                if memchr::memmem::find(member, &footer) != Some(end) {
+                    return self.streamed(archive, entry, sink);
+                }
+            }
+            // The footer is not where the stream ends: damage, or bytes after the end. Let the other way tell.
+            Err(DecompressionError::BadData) => return self.streamed(archive, entry, sink),
+            Ok(_) | Err(DecompressionError::InsufficientSpace) => return Err(damaged(archive, entry).into()),
+        }
+        sink.packed(&member[start..end])?;
+        sink.plain(plain)
+    }
+
+    fn streamed<S: Sink>(&mut self, archive: &Archive, entry: &Entry, sink: &mut S) -> Result<(), S::Error> {
+        let damaged = || damaged(archive, entry);
+        grow(&mut self.plain, CHUNK);
+        let (stream, plain) = (&mut self.stream, &mut self.plain[..CHUNK]);
+        stream.reset(false);
+        let mut crc = Crc::new();
+        let mut ended = false;
+        for_chunks(archive, entry, &mut self.packed, |mut chunk| -> Result<(), S::Error> {
+            if ended {
+                return Err(archive.flaw(&entry.name, Flaw::TrailingBytes).into());
+            }
+            sink.packed(chunk)?;
+            loop {
+                let (consumed, written) = (stream.total_in(), stream.total_out());
+                let status = stream.decompress(chunk, plain, FlushDecompress::None).map_err(|_| damaged())?;
+                let consumed = (stream.total_in() - consumed) as usize;
+                let written = (stream.total_out() - written) as usize;
+                chunk = &chunk[consumed..];
+                if stream.total_out() > entry.size {
+                    return Err(damaged().into());
+                }
+                crc.update(&plain[..written]);
+                sink.plain(&plain[..written])?;
+                ended = matches!(status, Status::StreamEnd);
+                if ended && !chunk.is_empty() {
+                    return Err(archive.flaw(&entry.name, Flaw::TrailingBytes).into());
+                }
+                // A full output buffer may hide more output; otherwise all input must be taken.
+                if ended || chunk.is_empty() && written < plain.len() {
+                    return Ok(());
+                }
+                if consumed == 0 && written == 0 {
+                    return Err(damaged().into());
+                }
+            }
+        })?;
+        if ended && stream.total_out() == entry.size && crc.sum() == entry.crc32 {
+            Ok(())
+        } else {
+            Err(damaged().into())
+        }
+    }
+}
+
+fn damaged(archive: &Archive, entry: &Entry) -> Error {
+    archive.flaw(&entry.name, Flaw::Damaged)
+}
+
+/// Makes a buffer at least `len` long. What it holds does not matter.
+fn grow(buffer: &mut Vec<u8>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+}
+
+/// Calls `take` with the entry's bytes as they are in the archive, a chunk at a time.
+fn for_chunks<E: From<Error>>(
+    archive: &Archive,
+    entry: &Entry,
+    buffer: &mut Vec<u8>,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    grow(buffer, CHUNK);
+    let mut done = 0;
+    while done < entry.compressed {
+        let len = (entry.compressed - done).min(CHUNK as u64) as usize;
+        archive.source.read_at(&mut buffer[..len], entry.offset + done)?;
+        take(&buffer[..len])?;
+        done += len as u64;
+    }
+    Ok(())
+}
+
+/// Collects bytes in memory, until there are enough.
+struct Collect {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+/// Why collecting ended early.
+enum Stop {
+    Enough,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Failed(error) => error,
+            Stop::Enough => unreachable!("only a peek has a limit"),
+        }
+    }
+}
+
+impl Sink for Collect {
+    type Error = Stop;
+
+    fn packed(&mut self, _: &[u8]) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn plain(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        self.bytes.extend_from_slice(bytes);
+        if self.bytes.len() >= self.limit { Err(Stop::Enough) } else { Ok(()) }
+    }
+}

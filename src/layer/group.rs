@@ -1,0 +1,143 @@
+//! Which distributions share a layer.
+//!
+//! The rule knows the lock alone, so that every machine groups alike. Its aims: an image stays within its budget of
+//! layers; what is large is a layer of its own and is never moved because of something else; and when one small
+//! distribution changes, appears or goes, one group changes.
+
+use std::collections::HashMap;
+
+use super::InstalledFile;
+use crate::model::{Digest, PackageName};
+
+/// From this size of the archive on, a distribution stands alone if there is room: a megabyte or so is what a request
+/// costs on a usual line.
+const LARGE: u64 = 2 << 20;
+
+/// How many groups the small ones share at most. Few, since every group is a request more for whoever pulls.
+const GROUPS: usize = 8;
+
+/// Divides distributions, given by name and size of the archive, into at most `budget` layers (at least one). Gives
+/// places in `items`, each once: the large ones alone, in the order of `items`, then the groups, each in that order.
+///
+/// A small one's group follows from its own name and the budget; nothing that happens to others can move it. Where
+/// more are large than there is room for, the smallest of those join the groups.
+pub fn group(items: &[(&PackageName, u64)], budget: usize) -> Vec<Vec<usize>> {
+    let groups = GROUPS.min(budget / 4).max(1);
+    let room = budget.saturating_sub(groups);
+    let mut large: Vec<usize> = (0..items.len()).filter(|&i| items[i].1 >= LARGE).collect();
+    large.sort_by(|&a, &b| items[b].1.cmp(&items[a].1).then(items[a].0.cmp(items[b].0)));
+    large.truncate(room);
+    large.sort_unstable();
+
+    let mut shared = vec![Vec::new(); groups];
+    for (index, (name, _)) in items.iter().enumerate() {
+        if large.binary_search(&index).is_err() {
+            shared[bucket(name, groups)].push(index);
+        }
+    }
+    large.into_iter().map(|index| vec![index]).chain(shared).filter(|group| !group.is_empty()).collect()
+}
+
+/// The group of a name: its hash, scaled to the number of groups.
+fn bucket(name: &PackageName, groups: usize) -> usize {
+    let hash = Digest::of(name.to_string().as_bytes());
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    ((u64::from(u32::from_be_bytes([a, b, c, d])) * groups as u64) >> 32) as usize
+}
+
+/// One path that two distributions write with different bytes; the later one wins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collision {
+    /// The path in the image.
+    pub path: String,
+    /// The place of the one whose file is lost.
+    pub first: usize,
+    /// The place of the one whose file stays.
+    pub second: usize,
+}
+
+/// Finds the paths that several of the distributions write differently. `files` are theirs, in installation order.
+pub fn collisions(files: &[Vec<InstalledFile>]) -> Vec<Collision> {
+    let mut owners: HashMap<&str, (usize, &InstalledFile)> = HashMap::new();
+    let mut found = Vec::new();
+    for (second, list) in files.iter().enumerate() {
+        for file in list {
+            let Some((first, other)) = owners.insert(&file.path, (second, file)) else { continue };
+            if (other.sha256, other.executable) != (file.sha256, file.executable) {
+                found.push(Collision { path: file.path.clone(), first, second });
+            }
+        }
+    }
+    found
+}
+
+/// Joins the groups whose members collide, so that installation order decides which file stays. A joined group takes
+/// the place of the first of them.
+pub fn join_colliding(mut groups: Vec<Vec<usize>>, collisions: &[Collision]) -> Vec<Vec<usize>> {
+    for Collision { first, second, .. } in collisions {
+        let place = |item: &usize| groups.iter().position(|group| group.contains(item));
+        if let (Some(a), Some(b)) = (place(first), place(second))
+            && a != b
+        {
+            let moved = groups.remove(a.max(b));
+            groups[a.min(b)].extend(moved);
+            groups[a.min(b)].sort_unstable();
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: usize) -> Vec<PackageName> {
+        (0..count).map(|i| format!("package-{i}").parse().unwrap()).collect()
+    }
+
+    fn grouped(names: &[PackageName], size: impl Fn(usize) -> u64, budget: usize) -> Vec<Vec<usize>> {
+        let items: Vec<_> = names.iter().enumerate().map(|(i, name)| (name, size(i))).collect();
+        group(&items, budget)
+    }
+
+    #[test]
+    fn everything_is_in_one_layer_and_the_budget_holds() {
+        let names = names(300);
+        for budget in [0, 1, 2, 5, 20, 60, 400] {
+            let groups = grouped(&names, |i| (i as u64) << 14, budget);
+            assert!(groups.len() <= budget.max(1), "{budget}: {}", groups.len());
+            let mut all: Vec<usize> = groups.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..300).collect::<Vec<_>>());
+            assert!(groups.iter().all(|group| group.is_sorted()));
+        }
+    }
+
+    #[test]
+    fn one_small_distribution_more_touches_one_group() {
+        let names = names(101);
+        let size = |i: usize| if i.is_multiple_of(10) { LARGE + i as u64 } else { 1000 };
+        let before = grouped(&names[..100], size, 60);
+        let after = grouped(&names, |i| if i == 100 { 1 } else { size(i) }, 60);
+        let changed = before.iter().filter(|group| !after.contains(group)).count();
+        assert!(changed <= 1, "{changed} groups changed");
+        assert_eq!(before.iter().filter(|group| group.len() == 1).count(), 10);
+    }
+
+    #[test]
+    fn those_that_write_one_path_differently_share_a_layer_in_order() {
+        let file = |path: &str, text: &str| InstalledFile {
+            path: path.to_owned(),
+            sha256: Digest::of(text.as_bytes()),
+            executable: false,
+        };
+        let files = [
+            vec![file("ns/__init__.py", ""), file("a", "1")],
+            vec![file("ns/__init__.py", "")],
+            vec![file("a", "2")],
+        ];
+        let found = collisions(&files);
+        assert_eq!(found, [Collision { path: "a".to_owned(), first: 0, second: 2 }]);
+        assert_eq!(join_colliding(vec![vec![2], vec![1], vec![0]], &found), [vec![0, 2], vec![1]]);
+    }
+}

@@ -1,0 +1,142 @@
+//! The gzip splice: tar in gzip members, with deflate streams that exist already taken over as they are.
+//!
+//! What is compressed here is compressed in one call over a buffer whose limits follow from the content alone, so
+//! that the bytes do not depend on how the input arrived. The library, its version, the level and the limits belong to
+//! the format version.
+
+use std::io::{self, Write};
+
+use libdeflater::{CompressionLvl, Compressor};
+
+use super::tar;
+use crate::model::{Digest, Hasher};
+
+/// Entries whose deflate stream is at least this long are spliced; members of their own would make shorter ones larger.
+pub(super) const THRESHOLD: u64 = 8 * 1024;
+/// How much is gathered before it is compressed.
+const GATHER: usize = 1 << 20;
+/// The compression level for what is gathered.
+const LEVEL: i32 = 6;
+
+/// Names what decides the compressed bytes; part of every fragment's key.
+pub(super) const PROFILE: &str = "gzip-splice/1 threshold=8192 gather=1048576 libdeflate=1.26 level=6";
+
+/// The header of a spliced member: no name, no time, unknown system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+/// Writes tar as gzip members.
+pub(super) struct Splicer<W> {
+    out: W,
+    compressor: Compressor,
+    gathered: Vec<u8>,
+    packed: Vec<u8>,
+    tar: Hasher,
+    len: u64,
+}
+
+impl<W: Write> Splicer<W> {
+    pub fn new(out: W) -> Self {
+        Self {
+            out,
+            compressor: compressor(),
+            gathered: Vec::new(),
+            packed: Vec::new(),
+            tar: Hasher::default(),
+            len: 0,
+        }
+    }
+
+    /// Adds bytes of the tar stream that are to be compressed.
+    pub fn gather(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min(GATHER - self.gathered.len()));
+            self.gathered.extend_from_slice(now);
+            bytes = rest;
+            if self.gathered.len() == GATHER {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a member for bytes that are compressed already.
+    pub fn begin(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.out.write_all(&HEADER)
+    }
+
+    /// Adds bytes of the deflate stream of the member that was begun.
+    pub fn packed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)
+    }
+
+    /// Takes note of what the member that was begun unpacks to.
+    pub fn plain(&mut self, bytes: &[u8]) {
+        self.tar.update(bytes);
+        self.len += bytes.len() as u64;
+    }
+
+    /// Ends the member that was begun.
+    pub fn end(&mut self, crc32: u32, size: u64) -> io::Result<()> {
+        self.out.write_all(&crc32.to_le_bytes())?;
+        // The format says: the length modulo 2^32.
+        self.out.write_all(&(size as u32).to_le_bytes())
+    }
+
+    /// Writes out what is left. Gives the writer, the hash of the tar stream so far, and its length.
+    pub fn finish(mut self) -> io::Result<(W, Hasher, u64)> {
+        self.flush()?;
+        Ok((self.out, self.tar, self.len))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        self.tar.update(&self.gathered);
+        self.len += self.gathered.len() as u64;
+        compress(&mut self.compressor, &self.gathered, &mut self.packed)?;
+        self.gathered.clear();
+        self.out.write_all(&self.packed)
+    }
+}
+
+fn compressor() -> Compressor {
+    Compressor::new(CompressionLvl::new(LEVEL).unwrap_or_default())
+}
+
+/// Compresses `bytes` as one member.
+fn compress(compressor: &mut Compressor, bytes: &[u8], packed: &mut Vec<u8>) -> io::Result<()> {
+    packed.resize(compressor.gzip_compress_bound(bytes.len()), 0);
+    let len = compressor.gzip_compress(bytes, packed).map_err(io::Error::other)?;
+    packed.truncate(len);
+    Ok(())
+}
+
+/// The member that ends a layer: the end of the tar archive.
+pub(super) fn end_member() -> io::Result<Vec<u8>> {
+    let mut packed = Vec::new();
+    compress(&mut compressor(), &tar::END, &mut packed)?;
+    Ok(packed)
+}
+
+/// What the digests of a layer are once its end has been added to these hashes and lengths.
+pub(super) struct Ended {
+    pub digest: Digest,
+    pub size: u64,
+    pub diff_id: Digest,
+    pub uncompressed_size: u64,
+}
+
+/// Ends a layer whose compressed bytes and whose tar have been hashed so far.
+pub(super) fn ended(mut blob: Hasher, size: u64, mut tar: Hasher, len: u64) -> io::Result<Ended> {
+    let end = end_member()?;
+    blob.update(&end);
+    tar.update(&tar::END);
+    Ok(Ended {
+        digest: blob.finish(),
+        size: size + end.len() as u64,
+        diff_id: tar.finish(),
+        uncompressed_size: len + tar::END.len() as u64,
+    })
+}
