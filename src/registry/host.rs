@@ -107,7 +107,15 @@ impl Host {
                         http
                     }
                     Err(net::Error::Transport { source, .. }) if !source.is_connect() => https,
-                    Err(_) => http,
+                    // Nobody is there.
+                    Err(source) => {
+                        let action = "reach the registry".to_owned();
+                        return Err(Error::Network {
+                            action,
+                            place: self.name.clone(),
+                            source: Box::new(source),
+                        });
+                    }
                 })
             })
             .await
