@@ -1,4 +1,5 @@
 //! Pushing to and pulling from a real registry, and what other tools make of the result.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "support/registry.rs"]
 mod support;

@@ -1,8 +1,8 @@
 //! One HTTP client for indexes and registries: TLS with the system's roots, proxies from the environment, bounded
 //! connections, a time-out on every wait, retry with back-off, counters.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -144,7 +144,8 @@ impl BackOff {
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    uploads: reqwest::Client,
+    /// Made when it is needed: it costs the time to read the system's roots again.
+    uploads: Arc<OnceLock<reqwest::Client>>,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
     offline: bool,
@@ -156,17 +157,9 @@ impl Client {
     pub fn new(offline: bool) -> Result<Self, Error> {
         // Fails only if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .pool_max_idle_per_host(16)
-                .redirect(reqwest::redirect::Policy::limited(10))
-        };
-        let build = |builder: ClientBuilder| builder.build().map_err(|error| Error::Setup(Box::new(error)));
         Ok(Self {
-            http: build(builder().read_timeout(READ_TIMEOUT))?,
-            uploads: build(builder())?,
+            http: build(|builder| builder.read_timeout(READ_TIMEOUT))?,
+            uploads: Arc::default(),
             permits: Arc::new(Semaphore::new(CONCURRENT_REQUESTS)),
             counters: Arc::default(),
             offline,
@@ -195,8 +188,15 @@ impl Client {
 
     /// Like [`Client::request`], for a long body: there is no time-out between sending the head and the answer, so the
     /// caller must watch that the body makes progress.
-    pub fn upload(&self, method: reqwest::Method, url: Url) -> RequestBuilder {
-        self.uploads.request(method, url)
+    pub fn upload(&self, method: reqwest::Method, url: Url) -> Result<RequestBuilder, Error> {
+        let uploads = match self.uploads.get() {
+            Some(uploads) => uploads,
+            None => {
+                let made = build(|builder| builder)?;
+                self.uploads.get_or_init(|| made)
+            }
+        };
+        Ok(uploads.request(method, url))
     }
 
     /// Sends a request and gives the answer whatever its status. Connection failures, 429 and 5xx are tried again
@@ -263,6 +263,16 @@ impl Client {
             }
         }
     }
+}
+
+/// What all requests have in common.
+fn build(finish: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<reqwest::Client, Error> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(16)
+        .redirect(reqwest::redirect::Policy::limited(10));
+    finish(builder).build().map_err(|error| Error::Setup(Box::new(error)))
 }
 
 /// Whether a status is worth another try.

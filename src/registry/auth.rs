@@ -57,11 +57,6 @@ impl Auth {
         }
     }
 
-    /// The registry's name.
-    pub(super) fn registry(&self) -> &str {
-        &self.registry
-    }
-
     /// Whether there are credentials, as far as that was asked.
     pub(super) fn login(&self) -> Login {
         match self.credential.get() {
@@ -79,10 +74,11 @@ impl Auth {
     /// Takes note of how the registry wants to be talked to.
     pub(super) fn learn(&self, base: &Url, response: &Response) {
         // After a redirect, the answer may come from somebody else.
-        if response.status() == StatusCode::UNAUTHORIZED && response.url().origin() == base.origin() {
-            if let Some(challenge) = Challenge::parse(response.headers()) {
-                *lock(&self.challenge) = Some(challenge);
-            }
+        if response.status() == StatusCode::UNAUTHORIZED
+            && response.url().origin() == base.origin()
+            && let Some(challenge) = Challenge::parse(response.headers())
+        {
+            *lock(&self.challenge) = Some(challenge);
         }
     }
 

@@ -59,14 +59,12 @@ pub enum Error {
         action: String,
         /// The registry and repository.
         place: String,
-        /// The registry's host name, as one logs in to it.
-        registry: String,
         /// The scopes that are needed.
         scopes: String,
         /// Whether there were credentials.
         login: Login,
         /// What the registry says.
-        detail: Refusal,
+        detail: Box<Refusal>,
     },
     /// The registry answered with an error.
     #[error("cannot {action} ({place}): the registry answered {}{detail}", detail.status)]
@@ -76,7 +74,7 @@ pub enum Error {
         /// The registry and repository.
         place: String,
         /// What the registry says.
-        detail: Refusal,
+        detail: Box<Refusal>,
     },
     /// The registry's answer makes no sense.
     #[error("cannot {action} ({place}): {problem}")]
@@ -212,18 +210,19 @@ impl Error {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Denied { registry, scopes, login: Login::Missing, .. } => {
-                format!(
-                    "no credentials are configured for {registry}: log in (for instance `docker login {registry}`) as someone who may `{scopes}`"
-                )
-            }
-            Self::Denied { registry, scopes, login: Login::Sent, .. } => {
-                format!(
-                    "credentials for {registry} were sent: see that they are current (`docker login {registry}`) and allow `{scopes}`"
-                )
-            }
-            Self::Denied { registry, login: Login::Unusable(why), .. } => {
-                format!("the credentials configured for {registry} cannot be used: {why}")
+            Self::Denied { place, scopes, login, .. } => {
+                let registry = place.split('/').next().unwrap_or(place);
+                match login {
+                    Login::Missing => format!(
+                        "no credentials are configured for {registry}: log in (for instance `docker login {registry}`) as someone who may `{scopes}`"
+                    ),
+                    Login::Sent => format!(
+                        "credentials for {registry} were sent: see that they are current (`docker login {registry}`) and allow `{scopes}`"
+                    ),
+                    Login::Unusable(why) => {
+                        format!("the credentials configured for {registry} cannot be used: {why}")
+                    }
+                }
             }
             Self::Refused { detail, .. } => match detail.status {
                 StatusCode::NOT_FOUND => {

@@ -47,7 +47,7 @@ impl Purpose {
     /// An answer that means failure, as an error.
     pub(super) async fn refused(&self, client: &Client, response: Response) -> Error {
         let (action, place) = (self.action.clone(), self.place.clone());
-        Error::Refused { action, place, detail: Refusal::read(client, response).await }
+        Error::Refused { action, place, detail: Box::new(Refusal::read(client, response).await) }
     }
 
     /// An answer that wants another login, as an error.
@@ -55,10 +55,9 @@ impl Purpose {
         Error::Denied {
             action: self.action.clone(),
             place: self.place.clone(),
-            registry: auth.registry().to_owned(),
             scopes: self.access.scopes().join(" "),
             login: auth.login(),
-            detail: Refusal::read(client, response).await,
+            detail: Box::new(Refusal::read(client, response).await),
         }
     }
 }

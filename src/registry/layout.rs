@@ -147,7 +147,7 @@ impl Layout {
     /// The bytes of a small blob (a config, say), checked.
     pub fn blob_bytes(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, Error> {
         if size > MAX_MANIFEST_SIZE {
-            return Err(Error::ManifestTooLarge { reference: self.blob(digest), limit: MAX_MANIFEST_SIZE });
+            return Err(self.bad(format!("{size} bytes are too many for the document {digest}")));
         }
         let mut bytes = Vec::new();
         let mut reader = self.open_blob(digest, size)?;

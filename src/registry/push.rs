@@ -232,6 +232,7 @@ impl Repository {
             let request = self
                 .client
                 .upload(Method::PUT, url.clone())
+                .map_err(|source| purpose.network(source))?
                 .header(CONTENT_LENGTH, size)
                 .header(CONTENT_TYPE, "application/octet-stream")
                 .body(body);

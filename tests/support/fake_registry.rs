@@ -1,4 +1,10 @@
 //! A web server of a few lines whose answers a test makes up: for the faults that a real registry does not have.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test support, of which every file uses a part"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

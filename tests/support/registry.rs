@@ -1,4 +1,10 @@
 //! A real registry (the `docker-registry` of the distribution project) on a free loopback port, gone with the value.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test support, of which every file uses a part"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
