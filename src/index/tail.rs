@@ -98,7 +98,8 @@ impl<'a> Archive<'a> {
         if !header.starts_with(b"PK\x03\x04") {
             return Err("METADATA has no local header".into());
         }
-        let start = entry.offset + LOCAL_LEN as u64 + u64::from(u16_at(header, 26)) + u64::from(u16_at(header, 28));
+        let start =
+            entry.offset + LOCAL_LEN as u64 + u64::from(u16_at(header, 26)) + u64::from(u16_at(header, 28));
         let end = start + entry.compressed;
         if end > directory.start {
             return Err("METADATA runs into the directory".into());
@@ -113,8 +114,8 @@ impl<'a> Archive<'a> {
         if self.total < END_LEN as u64 {
             return Err("it is too short for a zip archive".into());
         }
-        let known = self.windows.iter().find(|w| w.start + w.bytes.len() as u64 == self.total);
-        let tail = known.ok_or_else(|| Stop::Need(first_range(self.total)))?;
+        let ends = self.windows.iter().filter(|w| w.start + w.bytes.len() as u64 == self.total);
+        let tail = ends.max_by_key(|w| w.bytes.len()).ok_or_else(|| Stop::Need(first_range(self.total)))?;
         let end = (0..=tail.bytes.len().saturating_sub(END_LEN)).rev().find(|&at| {
             let record = &tail.bytes[at..];
             record.starts_with(b"PK\x05\x06")
@@ -133,7 +134,8 @@ impl<'a> Archive<'a> {
         let (mut size, mut start) = (u64::from(u32_at(record, 12)), u64::from(u32_at(record, 16)));
         let mut limit = end_at;
         if start == u64::from(u32::MAX) || size == u64::from(u32::MAX) || u16_at(record, 10) == u16::MAX {
-            let locator_at = end_at.checked_sub(END64_LOCATOR_LEN as u64).ok_or("its end record is broken")?;
+            let locator_at =
+                end_at.checked_sub(END64_LOCATOR_LEN as u64).ok_or("its end record is broken")?;
             let locator = self.slice(locator_at..end_at)?;
             if locator.starts_with(b"PK\x06\x07") {
                 limit = u64_at(locator, 8);
@@ -273,4 +275,88 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+#[path = "../../tests/support/wheels.rs"]
+mod wheels;
+
+#[cfg(test)]
+mod tests {
+    use super::wheels::{self, Zip};
+    use super::*;
+
+    fn name() -> WheelName {
+        "foo_bar-1.0-py3-none-any.whl".parse().unwrap()
+    }
+
+    /// Reads as a client does; gives the number of ranges too.
+    fn read(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
+        let mut windows = Vec::new();
+        for count in 0..10 {
+            match metadata(bytes.len() as u64, &windows, &name())? {
+                Step::Found(found) => return Ok((found, count)),
+                Step::Need(range) => {
+                    let (from, to) = (range.start as usize, range.end as usize);
+                    windows.push(Window { start: range.start, bytes: bytes[from..to].to_vec() });
+                }
+            }
+        }
+        Err("it does not end".to_owned())
+    }
+
+    #[test]
+    fn one_range_is_enough_for_a_small_wheel() {
+        let text = wheels::metadata("foo-bar", "1.0", &["Requires-Dist: x"]);
+        let (found, ranges) = read(&wheels::wheel("foo_bar", "1.0", &text)).unwrap();
+        assert_eq!((found, ranges), (text.into_bytes(), 1));
+    }
+
+    #[test]
+    fn what_the_first_range_lacks_is_asked_for() {
+        let noise = vec![7; 300 << 10];
+        let first = Zip::default().stored("foo_bar-1.0.dist-info/METADATA", b"hello").stored("noise", &noise);
+        for zip64 in [false, true] {
+            let zip =
+                Zip::default().stored("foo_bar-1.0.dist-info/METADATA", b"hello").stored("noise", &noise);
+            assert_eq!(read(&zip.finish_with(zip64, b"")), Ok((b"hello".to_vec(), 2)));
+        }
+        let (found, _) = read(&first.finish_with(true, &[b'c'; 60 << 10])).unwrap();
+        assert_eq!(found, b"hello");
+    }
+
+    #[test]
+    fn of_several_the_one_of_the_wheel_is_taken() {
+        let several = |second: &str| {
+            let zip = Zip::default().stored("other-2.dist-info/METADATA", b"other");
+            read(&zip.stored(second, b"own").stored("vendored/a-1.dist-info/METADATA", b"").finish())
+        };
+        assert_eq!(several("Foo.Bar-1.0.0.dist-info/METADATA").unwrap().0, b"own");
+        assert!(several("another-2.dist-info/METADATA").unwrap_err().contains("no METADATA"));
+        let twice = Zip::default().stored("foo_bar-1.0.dist-info/METADATA", b"a");
+        let twice = twice.stored("foo_bar-1.0.dist-info/METADATA", b"b").finish();
+        assert!(read(&twice).unwrap_err().contains("several"));
+    }
+
+    #[test]
+    fn damage_is_told_and_never_a_panic() {
+        assert!(read(b"").unwrap_err().contains("too short"));
+        assert!(read(&[0; 100]).unwrap_err().contains("no zip directory"));
+        assert!(read(&[0; 200 << 10]).unwrap_err().contains("no zip directory"));
+        let text = wheels::metadata("foo-bar", "1.0", &[]);
+        let sound = wheels::wheel("foo_bar", "1.0", &text);
+        let zip64 = Zip::default().deflated("foo_bar-1.0.dist-info/METADATA", text.as_bytes());
+        for sound in [sound, zip64.finish_with(true, b"")] {
+            for at in 0..sound.len() {
+                for value in [0, 0x7f, 0xff] {
+                    let mut broken = sound.clone();
+                    broken[at] = value;
+                    // Either an error, or the damage was elsewhere.
+                    if let Ok((found, _)) = read(&broken) {
+                        assert_eq!(found, text.as_bytes());
+                    }
+                }
+            }
+        }
+    }
 }
