@@ -16,6 +16,7 @@ use super::ranges::{VersionSet, is_one_version};
 use super::source::Source;
 use super::{Error, Request, Resolution};
 use crate::model::{Pin, Version, Warning};
+use crate::net::without_credentials;
 
 /// Finds the pins for a request.
 pub(crate) fn solve(request: &Request<'_>, source: &dyn Source) -> Result<Resolution, Error> {
@@ -250,7 +251,7 @@ impl Chosen {
                 name: name.clone(),
                 version: version.clone(),
                 index: url.is_none().then(|| candidates.releases().index.clone()),
-                direct_url: url.cloned().map(without_credentials),
+                direct_url: url.map(without_credentials),
                 archive: file.archive.clone(),
                 requires_python,
                 dependencies: dependencies
@@ -261,11 +262,4 @@ impl Chosen {
         }
         Ok(resolution)
     }
-}
-
-fn without_credentials(mut url: url::Url) -> url::Url {
-    // Both fail only for URLs that cannot have credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url
 }
