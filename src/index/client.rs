@@ -124,7 +124,11 @@ impl Index {
 
     /// The wheel behind a direct URL (`https`, `http` or `file`) that a requirement of `name` gives: downloaded, hashed
     /// (a `#sha256=` fragment must agree) and read. The archive's URL is without credentials and fragment.
-    pub async fn url_archive(&self, name: &PackageName, url: &Url) -> Result<(Archive, Arc<Metadata>), Error> {
+    pub async fn url_archive(
+        &self,
+        name: &PackageName,
+        url: &Url,
+    ) -> Result<(Archive, Arc<Metadata>), Error> {
         self.0.urls.get((name.clone(), url.clone()), probe::url_archive(self, name, url)).await
     }
 

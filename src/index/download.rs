@@ -48,7 +48,10 @@ pub(super) enum Downloaded {
 
 /// How a transfer ended.
 enum Transfer {
-    Complete { freshness: Freshness, resumed: bool },
+    Complete {
+        freshness: Freshness,
+        resumed: bool,
+    },
     Unchanged(Freshness),
     /// The writer has failed; it says why itself.
     Abandoned,
@@ -203,7 +206,12 @@ fn spool(
 }
 
 /// Takes a local file into the store. Blocks.
-pub(super) fn import(path: &Path, sha256: Option<Digest>, size: Option<u64>, store: &Store) -> Result<Blob, Error> {
+pub(super) fn import(
+    path: &Path,
+    sha256: Option<Digest>,
+    size: Option<u64>,
+    store: &Store,
+) -> Result<Blob, Error> {
     let io = |source| Error::File { path: path.display().to_string(), source: Arc::new(source) };
     let mut file = std::fs::File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;

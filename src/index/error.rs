@@ -138,9 +138,7 @@ impl Error {
         match self {
             Self::IndexUrl { .. } => ExitCode::Usage,
             Self::UnknownPackage { .. } | Self::SourceDistribution { .. } => ExitCode::NoResolution,
-            Self::Unauthorized { .. }
-            | Self::NotAnIndex { .. }
-            | Self::Metadata { .. } => ExitCode::Index,
+            Self::Unauthorized { .. } | Self::NotAnIndex { .. } | Self::Metadata { .. } => ExitCode::Index,
             Self::DirectUrl { .. } => ExitCode::Project,
             Self::Disagrees { .. }
             | Self::Archive { .. }

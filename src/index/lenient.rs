@@ -170,8 +170,7 @@ mod tests {
     fn a_hostile_marker_costs_nothing() {
         let nested = format!("foo; {}python_version < '3'{}", "(".repeat(2_000), ")".repeat(2_000));
         assert!(requirement(&nested).unwrap_err().contains("nested"));
-        let pairs: Vec<String> =
-            (0..60).map(|i| format!("(extra == 'a{i}' and extra == 'b{i}')")).collect();
+        let pairs: Vec<String> = (0..60).map(|i| format!("(extra == 'a{i}' and extra == 'b{i}')")).collect();
         assert!(requirement(&format!("foo; {}", pairs.join(" or "))).unwrap_err().contains("conditions"));
     }
 }

@@ -99,9 +99,8 @@ impl Source {
                 let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default().to_owned();
                 let work = move || {
-                    let mut listed = page::read(&content_type, &answer.body, &answer.url).map_err(|reason| {
-                        Error::NotAnIndex { url: net::redacted(&url), reason }
-                    })?;
+                    let mut listed = page::read(&content_type, &answer.body, &answer.url)
+                        .map_err(|reason| Error::NotAnIndex { url: net::redacted(&url), reason })?;
                     drop(answer.body);
                     let releases = Arc::new(Releases::from_listed(&name, &index, &mut listed));
                     StoredPage::save(&store, &key, &freshness, Some(&listed))?;
@@ -141,8 +140,8 @@ impl Source {
                 return Ok(Stored::Nothing);
             }
             let Some(files) = page.files() else { return Ok(Stored::Nothing) };
-            let releases =
-                files.map(|mut files: Vec<Listed>| Arc::new(Releases::from_listed(&name, &index, &mut files)));
+            let releases = files
+                .map(|mut files: Vec<Listed>| Arc::new(Releases::from_listed(&name, &index, &mut files)));
             Ok(if usable { Stored::Usable(releases) } else { Stored::Stale(page, releases) })
         };
         blocking(work).await

@@ -166,7 +166,9 @@ impl HtmlPage {
 
     fn start_tag(&mut self, url: &Url) {
         match self.tag.as_slice() {
-            b"base" if self.base.is_none() => self.base = self.text("href").and_then(|href| url.join(&href).ok()),
+            b"base" if self.base.is_none() => {
+                self.base = self.text("href").and_then(|href| url.join(&href).ok())
+            }
             b"meta" if self.text("name").as_deref() == Some("pypi:repository-version") => {
                 self.declared = true;
                 self.wrong_version = self.text("content").filter(|version| !version.starts_with("1."));

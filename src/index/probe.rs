@@ -88,15 +88,10 @@ pub(super) async fn metadata(index: &Index, file: &ReleaseFile, key: &Key) -> Re
 /// Reads `METADATA` and checks that it is about this wheel.
 fn understood(bytes: &[u8], wheel: &WheelName, memo: &Memo) -> Result<Metadata, Error> {
     let file = wheel.file_name();
-    let metadata = Metadata::parse(bytes, memo)
-        .map_err(|reason| Error::Metadata { file: file.to_owned(), reason })?;
+    let metadata =
+        Metadata::parse(bytes, memo).map_err(|reason| Error::Metadata { file: file.to_owned(), reason })?;
     if !agrees(&metadata, wheel) {
-        return Err(Error::disagrees(
-            file,
-            &wheel.name,
-            &wheel.version,
-            (&metadata.name, &metadata.version),
-        ));
+        return Err(Error::disagrees(file, &wheel.name, &wheel.version, (&metadata.name, &metadata.version)));
     }
     Ok(metadata)
 }
@@ -124,11 +119,7 @@ async fn content(index: &Index, file: &ReleaseFile, wheel: &WheelName) -> Result
 }
 
 /// The metadata that the index offers beside the wheel; `None` if it is not there after all.
-async fn offered(
-    index: &Index,
-    archive: &Archive,
-    promised: CoreMetadata,
-) -> Result<Option<Vec<u8>>, Error> {
+async fn offered(index: &Index, archive: &Archive, promised: CoreMetadata) -> Result<Option<Vec<u8>>, Error> {
     let mut url = archive.url.clone();
     url.set_path(&format!("{}.metadata", url.path()));
     let web = index.web();

@@ -98,7 +98,8 @@ impl<'a> Archive<'a> {
         if !header.starts_with(b"PK\x03\x04") {
             return Err("METADATA has no local header".into());
         }
-        let start = entry.offset + LOCAL_LEN as u64 + u64::from(u16_at(header, 26)) + u64::from(u16_at(header, 28));
+        let start =
+            entry.offset + LOCAL_LEN as u64 + u64::from(u16_at(header, 26)) + u64::from(u16_at(header, 28));
         let end = start + entry.compressed;
         if end > directory.start {
             return Err("METADATA runs into the directory".into());
@@ -133,7 +134,8 @@ impl<'a> Archive<'a> {
         let (mut size, mut start) = (u64::from(u32_at(record, 12)), u64::from(u32_at(record, 16)));
         let mut limit = end_at;
         if start == u64::from(u32::MAX) || size == u64::from(u32::MAX) || u16_at(record, 10) == u16::MAX {
-            let locator_at = end_at.checked_sub(END64_LOCATOR_LEN as u64).ok_or("its end record is broken")?;
+            let locator_at =
+                end_at.checked_sub(END64_LOCATOR_LEN as u64).ok_or("its end record is broken")?;
             let locator = self.slice(locator_at..end_at)?;
             if locator.starts_with(b"PK\x06\x07") {
                 limit = u64_at(locator, 8);

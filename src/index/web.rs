@@ -173,7 +173,8 @@ mod tests {
         assert_eq!(user("https://host.example/a/files/x.whl"), one);
         assert_eq!(user("https://host.example/b/simple/x/").unwrap().0, "two");
         assert_eq!(user("https://own:y@open.example/x.whl").unwrap().0, "own");
-        for other in ["http://host.example/a/", "https://host.example:444/a/", "https://open.example/simple/"] {
+        for other in ["http://host.example/a/", "https://host.example:444/a/", "https://open.example/simple/"]
+        {
             assert_eq!(user(other), None, "{other}");
         }
     }
@@ -184,7 +185,9 @@ mod tests {
             content_range(&[(reqwest::header::CONTENT_RANGE, text.parse().unwrap())].into_iter().collect())
         };
         assert_eq!(read("bytes 5-9/10"), Some((5..10, 10)));
-        for bad in ["bytes 5-10/10", "bytes 9-5/10", "bytes */10", "bytes 5-9/*", "bytes 0-18446744073709551615/1"] {
+        for bad in
+            ["bytes 5-10/10", "bytes 9-5/10", "bytes */10", "bytes 5-9/*", "bytes 0-18446744073709551615/1"]
+        {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

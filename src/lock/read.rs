@@ -327,31 +327,11 @@ fn file_name(entry: &Node<'_>, url: &Url) -> Result<String, Problem> {
         Some(name) => name.to_owned(),
         None => {
             let last = url.path_segments().and_then(Iterator::last).unwrap_or_default();
-            percent_decoded(last)
+            percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned()
         }
     };
     if name.is_empty() || name.contains(['/', '\\', '\0']) || name == "." || name == ".." {
         return Err(entry.problem("there is no usable file name"));
     }
     Ok(name)
-}
-
-/// Turns `%2B` and the like back; what is no valid text stays as it is, and is refused as a file name later.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digit = |c: u8| char::from(c).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        match (byte, after) {
-            (b'%', [high, low, after @ ..]) if let (Some(high), Some(low)) = (digit(*high), digit(*low)) => {
-                bytes.push(high * 16 + low);
-                rest = after;
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }

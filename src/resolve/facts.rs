@@ -14,7 +14,7 @@ use super::ranges::python_is_new_enough;
 use super::rules::Candidates;
 use super::source::{Fault, Source};
 use super::{Error, Request};
-use crate::index::{Metadata, ReleaseFile, Releases};
+use crate::index::{CoreMetadata, Metadata, ReleaseFile, Releases};
 use crate::model::{Origin, Version, VersionOrUrl};
 
 /// How many direct URLs one resolution may reach, those that archives behind URLs name included.
@@ -193,11 +193,13 @@ impl<'r> Facts<'r> {
             }
             let version = metadata.version.clone();
             let file = ReleaseFile {
+                name: name.clone(),
+                version: version.clone(),
                 archive,
                 requires_python: metadata.requires_python.clone(),
                 yanked: None,
                 upload_time: None,
-                metadata_sha256: None,
+                core_metadata: CoreMetadata::Absent,
             };
             let releases = Releases {
                 name: name.clone(),

@@ -19,7 +19,7 @@ mod source;
 
 pub use error::Error;
 pub use rules::PrereleaseMode;
-pub use source::{Choose, Fault, Source};
+pub use source::{Choose, Fault, IndexSource, Source};
 
 use std::collections::BTreeMap;
 use std::thread;

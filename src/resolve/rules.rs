@@ -155,10 +155,7 @@ impl Candidates {
     /// A published version that is written exactly so; `1.0` and `1.0.0` are equal but not written the same.
     pub(crate) fn spelled(&self, version: &Version) -> bool {
         let text = version.to_string();
-        self.files(version).iter().any(|file| match &file.archive.kind {
-            ArchiveKind::Wheel(wheel) => wheel.version.to_string() == text,
-            ArchiveKind::Sdist => false,
-        })
+        self.files(version).iter().any(|file| file.version.to_string() == text)
     }
 
     /// The best usable version of a set: a preferred one, else the newest stable one, else the newest pre-release where

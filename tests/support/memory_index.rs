@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use bakehouse::index::{Metadata, ReleaseFile, Releases};
+use bakehouse::index::{CoreMetadata, Metadata, ReleaseFile, Releases};
 use bakehouse::model::{Archive, ArchiveKind, Digest, ExtraName, PackageName, Version};
 use bakehouse::resolve::{Choose, Fault, Source};
 use url::Url;
@@ -97,11 +97,13 @@ impl MemoryIndex {
             };
             self.metadata.insert(file_name.clone(), metadata);
             ReleaseFile {
+                name: package.clone(),
+                version: parsed.clone(),
                 archive: archive(file_name),
                 requires_python: requires_python.clone(),
                 yanked: release.yanked.clone(),
                 upload_time: None,
-                metadata_sha256: None,
+                core_metadata: CoreMetadata::Absent,
             }
         });
         let files: Vec<ReleaseFile> = files.collect();
