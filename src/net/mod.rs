@@ -289,11 +289,18 @@ pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
 
 /// A URL as it may be shown: without user, password and query.
 pub fn redacted(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
+    let mut url = without_credentials(url);
     url.set_query(None);
     url.into()
+}
+
+/// A URL without user and password, as it is recorded.
+pub fn without_credentials(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Both fail only for URLs that cannot have any.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }
 
 #[cfg(test)]
