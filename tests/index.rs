@@ -1,101 +1,18 @@
-//! Where distributions come from: pages, metadata, files, and what a bad index can do.
+//! What an index offers: pages, metadata, and what a bad index can do.
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-#[path = "support/http.rs"]
-#[allow(dead_code)]
-mod http;
-#[path = "support/wheels.rs"]
-#[allow(dead_code)]
-mod wheels;
+#[path = "support/foo_index.rs"]
+mod foo_index;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bakehouse::index::{CoreMetadata, DEFAULT_INDEX_URL, Error, Index, ReleaseFile, Settings};
-use bakehouse::model::{Archive, ArchiveKind, Digest, ExitCode, PackageName};
+use bakehouse::index::{CoreMetadata, DEFAULT_INDEX_URL, Error, Index, Settings};
+use bakehouse::model::{ArchiveKind, Digest, ExitCode};
 use bakehouse::net::Client;
-use bakehouse::store::Store;
-use http::{Request, Response, Server};
+use foo_index::http::{Response, Server};
+use foo_index::wheels::{self, metadata, wheel};
+use foo_index::*;
 use url::Url;
-use wheels::{metadata, wheel};
-
-const JSON: &str = "application/vnd.pypi.simple.v1+json";
-const HTML: &str = "text/html; charset=utf-8";
-const WHEEL: &str = "foo-1.0-py3-none-any.whl";
-const WHEEL_PATH: &str = "/files/foo-1.0-py3-none-any.whl";
-
-/// A store, and indexes that use it.
-struct Setup {
-    directory: tempfile::TempDir,
-}
-
-impl Setup {
-    fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
-    }
-
-    fn store(&self) -> Arc<Store> {
-        Arc::new(Store::open(self.directory.path()).unwrap())
-    }
-
-    /// A new index, as in a new run.
-    fn index(&self, url: Url, extra: &[Url], offline: bool) -> Index {
-        let settings = Settings { index_url: url, extra_index_urls: extra.to_vec() };
-        Index::new(settings, Client::new(offline).unwrap(), self.store()).unwrap()
-    }
-
-    fn online(&self, server: &Server) -> Index {
-        self.index(server.url("/simple/"), &[], false)
-    }
-
-    fn offline(&self, server: &Server) -> Index {
-        self.index(server.url("/simple/"), &[], true)
-    }
-}
-
-fn foo() -> PackageName {
-    "foo".parse().unwrap()
-}
-
-/// A small wheel of `foo` 1.0 that requires `bar`.
-fn foo_wheel() -> Vec<u8> {
-    wheel("foo", "1.0", &foo_metadata())
-}
-
-fn foo_metadata() -> String {
-    metadata("foo", "1.0", &["Requires-Python: >=3.8", "Requires-Dist: bar>=2"])
-}
-
-/// Serves the JSON page of `foo` with one wheel; `fields` are further fields of the file, as JSON.
-fn list_foo(server: &Server, sha256: Digest, fields: &str) {
-    server.page("/simple/foo/", JSON, page_of_foo(sha256, fields));
-}
-
-fn page_of_foo(sha256: Digest, fields: &str) -> String {
-    format!(
-        r#"{{"meta": {{"api-version": "1.1"}}, "name": "foo", "files": [
-             {{"filename": "{WHEEL}", "url": "../..{WHEEL_PATH}", "hashes": {{"sha256": "{}"}}{fields}}}]}}"#,
-        sha256.hex()
-    )
-}
-
-/// A server with the page and the wheel of `foo`, and ranges.
-fn server_with_foo() -> Server {
-    let server = Server::start();
-    let bytes = foo_wheel();
-    list_foo(&server, Digest::of(&bytes), &format!(r#", "size": {}"#, bytes.len()));
-    server.file(WHEEL_PATH, bytes);
-    server
-}
-
-/// The one file of `foo`.
-async fn file_of_foo(index: &Index) -> ReleaseFile {
-    let releases = index.releases(&foo()).await.unwrap();
-    releases.versions.values().flatten().next().unwrap().clone()
-}
-
-fn requirements(metadata: &bakehouse::index::Metadata) -> Vec<String> {
-    metadata.requires_dist.iter().map(ToString::to_string).collect()
-}
 
 // Pages
 
@@ -368,7 +285,7 @@ async fn metadata_beside_the_wheel_is_preferred() {
     let setup = Setup::new();
     let index = setup.online(&server);
     let file = file_of_foo(&index).await;
-    assert_eq!(requirements(&*index.metadata(&file).await.unwrap()), ["bar>=2"]);
+    assert_eq!(requirements(&index.metadata(&file).await.unwrap()), ["bar>=2"]);
     assert_eq!(server.requests_to(WHEEL_PATH).len(), 0);
 }
 
@@ -392,7 +309,7 @@ async fn promised_metadata_that_is_not_there_is_read_from_the_wheel() {
     let setup = Setup::new();
     let index = setup.online(&server);
     let file = file_of_foo(&index).await;
-    assert_eq!(requirements(&*index.metadata(&file).await.unwrap()), ["bar>=2"]);
+    assert_eq!(requirements(&index.metadata(&file).await.unwrap()), ["bar>=2"]);
 }
 
 #[tokio::test]
@@ -402,7 +319,7 @@ async fn without_ranges_the_whole_wheel_is_read_and_kept() {
     let setup = Setup::new();
     let index = setup.online(&server);
     let file = file_of_foo(&index).await;
-    assert_eq!(requirements(&*index.metadata(&file).await.unwrap()), ["bar>=2"]);
+    assert_eq!(requirements(&index.metadata(&file).await.unwrap()), ["bar>=2"]);
     let requests = server.requests().len();
     index.fetch(&file.archive).await.unwrap();
     assert_eq!(server.requests().len(), requests, "the wheel is in the store already");
@@ -423,7 +340,7 @@ async fn a_range_that_was_not_asked_for_is_not_trusted() {
     let setup = Setup::new();
     let index = setup.online(&server);
     let file = file_of_foo(&index).await;
-    assert_eq!(requirements(&*index.metadata(&file).await.unwrap()), ["bar>=2"]);
+    assert_eq!(requirements(&index.metadata(&file).await.unwrap()), ["bar>=2"]);
 }
 
 #[tokio::test]
@@ -467,10 +384,10 @@ async fn another_source_cannot_answer_for_a_hash() {
     let setup = Setup::new();
     let index = setup.online(&evil);
     let file = file_of_foo(&index).await;
-    assert_eq!(requirements(&*index.metadata(&file).await.unwrap()), ["evil"]);
+    assert_eq!(requirements(&index.metadata(&file).await.unwrap()), ["evil"]);
     let index = setup.online(&good);
     let file = file_of_foo(&index).await;
-    assert_eq!(requirements(&*index.metadata(&file).await.unwrap()), ["bar>=2"]);
+    assert_eq!(requirements(&index.metadata(&file).await.unwrap()), ["bar>=2"]);
 }
 
 #[tokio::test]
@@ -494,146 +411,6 @@ fn a_thread_that_blocks_can_ask() {
     let handle = runtime.handle().clone();
     let asker = std::thread::spawn(move || handle.block_on(index.releases(&foo())).is_ok());
     assert!(asker.join().unwrap());
-}
-
-// Files
-
-#[tokio::test]
-async fn a_download_goes_on_where_it_broke_off() {
-    let bytes: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
-    for ranges in [true, false] {
-        let server = Server::start();
-        let content = bytes.clone();
-        let tries = AtomicUsize::new(0);
-        server.route(WHEEL_PATH, move |request| {
-            let response = match ranges {
-                true => Response::ranged(request, &content),
-                false => Response::ok("application/octet-stream", content.clone()),
-            };
-            match tries.fetch_add(1, Ordering::Relaxed) {
-                0 => response.cut_after(400_000),
-                1 => response.cut_after(500_000),
-                _ => response,
-            }
-        });
-        let setup = Setup::new();
-        let index = setup.online(&server);
-        let blob = index.fetch(&archive(&server, &bytes)).await.unwrap();
-        assert_eq!(std::fs::read(blob.path()).unwrap(), bytes);
-        assert_eq!(server.requests().len(), 3);
-        let resumed: fn(&Request) -> bool = |request| request.header("range").is_some();
-        assert!(server.requests()[1..].iter().all(resumed));
-        if ranges {
-            assert_eq!(index.counters().distribution_bytes, bytes.len() as u64, "no byte came twice");
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_is_not_what_was_promised_is_refused() {
-    let server = Server::start();
-    server.file(WHEEL_PATH, b"evil".to_vec());
-    let setup = Setup::new();
-    let index = setup.online(&server);
-    let hash = index.fetch(&archive(&server, b"good")).await.unwrap_err();
-    assert!(matches!(hash, Error::HashMismatch { .. }), "{hash}");
-    for content in [&b"longer"[..], b"es"] {
-        let size = index.fetch(&archive(&server, content)).await.unwrap_err();
-        assert!(matches!(size, Error::SizeMismatch { .. }), "{size}");
-        assert_eq!(size.exit_code(), ExitCode::Integrity);
-    }
-    let unhashed = Archive { sha256: None, ..archive(&server, b"evil") };
-    assert!(matches!(index.fetch(&unhashed).await.unwrap_err(), Error::NoHash { .. }));
-    assert_eq!(std::fs::read_dir(setup.directory.path().join("v1/tmp")).unwrap().count(), 0);
-}
-
-#[tokio::test]
-async fn an_endless_answer_ends() {
-    let server = Server::start();
-    let endless = |_: &Request| Response::ok("text/plain", vec![b'x'; 100_000]).endless();
-    server.route(WHEEL_PATH, endless);
-    server.route(&format!("{WHEEL_PATH}.metadata"), endless);
-    let setup = Setup::new();
-    let index = setup.online(&server);
-    let error = index.fetch(&archive(&server, b"four")).await.unwrap_err();
-    assert!(matches!(error, Error::SizeMismatch { .. }), "{error}");
-
-    list_foo(&server, Digest::of(b"four"), r#", "core-metadata": true"#);
-    let error = index.metadata(&file_of_foo(&index).await).await.unwrap_err();
-    assert!(error.to_string().contains("larger than"), "{error}");
-}
-
-fn archive(server: &Server, content: &[u8]) -> Archive {
-    Archive {
-        kind: ArchiveKind::Wheel(WHEEL.parse().unwrap()),
-        file_name: WHEEL.to_owned(),
-        url: server.url(WHEEL_PATH),
-        size: Some(content.len() as u64),
-        sha256: Some(Digest::of(content)),
-    }
-}
-
-// Direct URLs
-
-#[tokio::test]
-async fn a_direct_url_is_downloaded_hashed_and_read() {
-    let server = Server::start();
-    server.route(WHEEL_PATH, |request| match request.header("if-none-match") {
-        Some("\"one\"") => Response::status(304),
-        _ => Response::ok("application/octet-stream", foo_wheel()).header("etag", "\"one\""),
-    });
-    let setup = Setup::new();
-    let url = server.url_with("me", "secret", WHEEL_PATH);
-    let (archive, metadata) = setup.online(&server).url_archive(&foo(), &url).await.unwrap();
-    assert_eq!(archive.url, server.url(WHEEL_PATH));
-    assert_eq!(archive.sha256, Some(Digest::of(&foo_wheel())));
-    assert_eq!(requirements(&metadata), ["bar>=2"]);
-
-    let again = setup.online(&server);
-    assert_eq!(again.url_archive(&foo(), &url).await.unwrap().0, archive);
-    again.fetch(&archive).await.unwrap();
-    assert_eq!(again.counters().distribution_bytes, 0, "the server said that nothing has changed");
-
-    let offline = setup.offline(&server);
-    assert_eq!(offline.url_archive(&foo(), &url).await.unwrap().0, archive);
-}
-
-#[tokio::test]
-async fn a_hash_in_the_fragment_is_kept_to() {
-    let server = Server::start();
-    server.file(WHEEL_PATH, foo_wheel());
-    let setup = Setup::new();
-    let index = setup.online(&server);
-    let with = |fragment: &str| server.url(&format!("{WHEEL_PATH}#{fragment}"));
-    let wrong = with(&format!("sha256={}", Digest::of(b"other").hex()));
-    let error = index.url_archive(&foo(), &wrong).await.unwrap_err();
-    assert!(matches!(error, Error::HashMismatch { .. }), "{error}");
-    let error = index.url_archive(&foo(), &with("md5=00")).await.unwrap_err();
-    assert_eq!(error.exit_code(), ExitCode::Project);
-    let right = with(&format!("egg=foo&sha256={}", Digest::of(&foo_wheel()).hex()));
-    let (archive, _) = index.url_archive(&foo(), &right).await.unwrap();
-    assert_eq!(archive.url, server.url(WHEEL_PATH));
-}
-
-#[tokio::test]
-async fn a_direct_url_may_be_a_local_file() {
-    let setup = Setup::new();
-    let path = setup.directory.path().join(WHEEL);
-    std::fs::write(&path, foo_wheel()).unwrap();
-    let url = Url::from_file_path(&path).unwrap();
-    let index = setup.offline(&Server::start());
-    let (archive, metadata) = index.url_archive(&foo(), &url).await.unwrap();
-    assert_eq!((archive.url.clone(), requirements(&metadata)), (url.clone(), vec!["bar>=2".to_owned()]));
-    index.fetch(&archive).await.unwrap();
-
-    let error = index.url_archive(&"bar".parse().unwrap(), &url).await.unwrap_err();
-    assert!(matches!(error, Error::Disagrees { .. }), "{error}");
-    let absent = url.join("foo-2.0-py3-none-any.whl").unwrap();
-    assert!(matches!(index.url_archive(&foo(), &absent).await.unwrap_err(), Error::File { .. }));
-    for bad in ["https://host.example/foo-1.0.tar.gz", "git+https://host.example/foo-1.0-py3-none-any.whl"] {
-        let error = index.url_archive(&foo(), &Url::parse(bad).unwrap()).await.unwrap_err();
-        assert!(matches!(error, Error::DirectUrl { .. }), "{error}");
-    }
 }
 
 #[test]

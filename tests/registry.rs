@@ -271,6 +271,20 @@ async fn a_source_that_is_not_what_was_announced_is_refused() {
 }
 
 #[tokio::test]
+async fn plain_http_needs_a_flag_but_for_loopback_addresses() {
+    let registry = Registry::start();
+    // An address of this machine that is not of the loopback network.
+    let reference = registry.address().replace("127.0.0.1", "0.0.0.0");
+    let reference = format!("{reference}/app").parse().unwrap();
+    let registries = |plain_http| {
+        Registries::with_credentials(Client::new(false).unwrap(), plain_http, Credentials::default())
+    };
+    let error = registries(false).repository(&reference).manifest("v1").await.unwrap_err();
+    assert!(error.hint().unwrap().contains("--plain-http"), "{error:?}");
+    assert_eq!(registries(true).repository(&reference).manifest("v1").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_registry_that_is_not_there_is_an_error_with_its_name() {
     let registries = anonymous();
     let gone = Registry::start().address().to_owned();

@@ -12,8 +12,8 @@ use flate2::read::DeflateDecoder;
 
 use crate::model::WheelName;
 
-/// The largest directory that is read.
-const LARGEST_DIRECTORY: u64 = 64 << 20;
+/// The largest directory that is read: a hundred thousand files and more.
+const LARGEST_DIRECTORY: u64 = 16 << 20;
 /// The largest `METADATA` that is read.
 pub(super) const LARGEST_METADATA: u64 = 16 << 20;
 
@@ -52,11 +52,23 @@ impl From<&str> for Stop {
     }
 }
 
-/// How much of the end of an archive is worth reading first. The directory takes about 100 bytes a file; a hundredth
-/// part of the archive holds it for nearly all wheels.
+/// How much of the end of an archive is worth reading first. What it takes to have the directory and `METADATA` grows
+/// about with the square root of the archive: of 138 popular wheels this was enough for 107, and one range more for 21.
 pub(super) fn first_range(total: u64) -> Range<u64> {
-    let len = (total / 64).clamp(24 << 10, 1 << 20);
+    let len = (total.isqrt() * 56).clamp(16 << 10, 256 << 10);
     total.saturating_sub(len)..total
+}
+
+/// Adds a window to those that are known; one that ends where another begins is joined to it.
+pub(super) fn add(windows: &mut Vec<Window>, mut new: Window) {
+    let end = new.start + new.bytes.len() as u64;
+    match windows.iter_mut().find(|window| window.start == end) {
+        Some(next) => {
+            new.bytes.append(&mut next.bytes);
+            *next = new;
+        }
+        None => windows.push(new),
+    }
 }
 
 /// The `METADATA` of `wheel`, an archive of `total` bytes of which `windows` are known. The error says what is wrong.
@@ -86,7 +98,7 @@ struct Archive<'a> {
 impl<'a> Archive<'a> {
     fn metadata(&self, wheel: &WheelName) -> Result<Vec<u8>, Stop> {
         let directory = self.directory()?;
-        let entry = find(self.slice(directory.clone())?, wheel)?;
+        let entry = find(self.slice_within(directory.clone(), &self.around(&directory))?, wheel)?;
         if entry.compressed > LARGEST_METADATA || entry.size > LARGEST_METADATA {
             return Err("its METADATA is too large".into());
         }
@@ -106,6 +118,15 @@ impl<'a> Archive<'a> {
         }
         let data = self.slice_within(start..end, &(entry.offset..end))?;
         inflate(data, &entry)
+    }
+
+    /// The range to ask for where the directory is not known: as far as it is not, and as much before it as `METADATA` and
+    /// what commonly follows it take, which is RECORD, of about the directory's size.
+    fn around(&self, directory: &Range<u64>) -> Range<u64> {
+        let before = (16 << 10) + (directory.end - directory.start) / 4 * 3;
+        let known = self.windows.iter().map(|window| window.start).filter(|start| *start > directory.start);
+        let end = known.fold(directory.end, u64::min);
+        directory.start.saturating_sub(before)..end
     }
 
     /// Where the directory is.
@@ -298,7 +319,7 @@ mod tests {
                 Step::Found(found) => return Ok((found, count)),
                 Step::Need(range) => {
                     let (from, to) = (range.start as usize, range.end as usize);
-                    windows.push(Window { start: range.start, bytes: bytes[from..to].to_vec() });
+                    add(&mut windows, Window { start: range.start, bytes: bytes[from..to].to_vec() });
                 }
             }
         }
@@ -323,6 +344,16 @@ mod tests {
         }
         let (found, _) = read(&first.finish_with(true, &[b'c'; 60 << 10])).unwrap();
         assert_eq!(found, b"hello");
+    }
+
+    #[test]
+    fn a_directory_larger_than_the_first_range_takes_one_more() {
+        let mut zip = Zip::default();
+        for i in 0..1_000 {
+            zip = zip.stored(&format!("foo_bar/a_module_with_quite_a_long_name_{i}.py"), b"");
+        }
+        let bytes = zip.stored("foo_bar-1.0.dist-info/METADATA", b"hello").finish();
+        assert_eq!(read(&bytes), Ok((b"hello".to_vec(), 2)));
     }
 
     #[test]

@@ -203,8 +203,15 @@ impl Client {
     /// with back-off, if the request's body can be repeated (a stream cannot). `Retry-After` is honoured up to 30 s.
     /// A redirect to another host loses the `Authorization` header.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let mut back_off = BackOff::default();
-        let mut request = request;
+        self.send_with(BackOff::default(), request).await
+    }
+
+    /// Like [`Client::send`], but tries once: to find out whether somebody answers.
+    pub async fn probe(&self, request: RequestBuilder) -> Result<Response, Error> {
+        self.send_with(BackOff { attempts_left: 0, wait: BACK_OFF }, request).await
+    }
+
+    async fn send_with(&self, mut back_off: BackOff, mut request: RequestBuilder) -> Result<Response, Error> {
         loop {
             let again = request.try_clone();
             let (http, built) = request.build_split();

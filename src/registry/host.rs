@@ -85,37 +85,40 @@ impl Host {
 
     /// The URL below which the registry's repositories are, ending in `/v2/`.
     ///
-    /// TLS is a must but for `--plain-http` and for loopback addresses: a local registry usually speaks plain HTTP, so
-    /// that is tried first there, and TLS if plain HTTP is not understood.
+    /// TLS is a must, with two exceptions. A loopback registry usually speaks plain HTTP, so that is tried first, and TLS
+    /// if plain HTTP is not understood. With `--plain-http` it is the other way round: the flag holds for all registries
+    /// of a run, and those that do speak TLS shall not get passwords in the clear.
     pub(super) async fn base(&self, client: &Client) -> Result<&Url, Error> {
         self.base
             .get_or_try_init(|| async {
-                let http = self.url("http")?;
-                if self.plain_http {
-                    return Ok(http);
-                }
-                let https = self.url("https")?;
-                if !is_loopback(&http) || client.is_offline() {
-                    return Ok(https);
-                }
-                Ok(match client.send(client.request(Method::GET, http.clone())).await {
+                let (http, https) = (self.url("http")?, self.url("https")?);
+                let (first, second) = match (is_loopback(&http), self.plain_http) {
+                    (true, _) => (http, https),
+                    (false, true) => (https, http),
+                    (false, false) => return Ok(https),
+                };
+                match client.probe(client.request(Method::GET, first.clone())).await {
                     // What a TLS server says to plain HTTP, if it says anything.
-                    Ok(response) if response.status() == StatusCode::BAD_REQUEST => https,
-                    Ok(response) => {
-                        self.auth.learn(&http, &response);
-                        http
+                    Ok(response)
+                        if first.scheme() == "http" && response.status() == StatusCode::BAD_REQUEST =>
+                    {
+                        Ok(second)
                     }
-                    Err(net::Error::Transport { source, .. }) if !source.is_connect() => https,
-                    // Nobody is there.
+                    Ok(response) => {
+                        self.auth.learn(&first, &response);
+                        Ok(first)
+                    }
+                    // Without TLS, failing to connect means that nobody is there.
+                    Err(net::Error::Transport { source, .. })
+                        if first.scheme() == "https" || !source.is_connect() =>
+                    {
+                        Ok(second)
+                    }
                     Err(source) => {
                         let action = "reach the registry".to_owned();
-                        return Err(Error::Network {
-                            action,
-                            place: self.name.clone(),
-                            source: Box::new(source),
-                        });
+                        Err(Error::Network { action, place: self.name.clone(), source: Box::new(source) })
                     }
-                })
+                }
             })
             .await
     }

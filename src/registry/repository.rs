@@ -33,7 +33,7 @@ struct Shared {
 
 impl Registries {
     /// Registries with the credentials of Docker's and Podman's configuration files. Loopback registries may speak
-    /// plain HTTP; with `plain_http`, all of them do.
+    /// plain HTTP; with `plain_http`, so may all others that do not speak TLS.
     pub fn new(client: Client, plain_http: bool) -> Self {
         Self::with_credentials(client, plain_http, Credentials::from_env())
     }

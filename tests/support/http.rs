@@ -7,6 +7,8 @@
 //! assert_eq!(server.requests_to("/simple/a/").len(), 1);
 //! ```
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,7 @@
 //! Small wheels, made in memory.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Write;
 
 /// A zip archive being made.
