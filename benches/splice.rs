@@ -92,7 +92,8 @@ fn measure(store: &Store, path: &Path) -> Row {
 
 fn splice(store: &Store, wheel: &Blob, name: &WheelName) -> Fragment {
     let python = "3.11".parse().unwrap();
-    build_fragment(store, wheel, &WheelInputs { sha256: wheel.digest(), name, python, direct_url: None }).unwrap()
+    build_fragment(store, wheel, &WheelInputs { sha256: wheel.digest(), name, python, direct_url: None })
+        .unwrap()
 }
 
 /// Inflates and hashes every entry, and hashes as many bytes as the fragment has.

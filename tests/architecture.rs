@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Top to bottom.
 const ROOMS: [&str; 14] = [
-    "cli", "bake", "project", "resolve", "lock", "index", "base", "image", "layer", "dist", "registry", "store",
-    "net", "model",
+    "cli", "bake", "project", "resolve", "lock", "index", "base", "image", "layer", "dist", "registry",
+    "store", "net", "model",
 ];
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -32,7 +32,8 @@ fn no_room_uses_one_above_it() {
                 for (number, line) in text.lines().enumerate() {
                     let code = line.split("//").next().unwrap_or_default();
                     assert!(
-                        !code.contains(&format!("crate::{above}::")) && !code.contains(&format!("crate::{above};")),
+                        !code.contains(&format!("crate::{above}::"))
+                            && !code.contains(&format!("crate::{above};")),
                         "{}:{}: `{room}` uses `{above}`, which is above it",
                         path.display(),
                         number + 1

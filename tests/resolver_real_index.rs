@@ -114,7 +114,11 @@ fn pip_and_uv_install_from_the_lock() {
             .env("UV_PYTHON_DOWNLOADS", "never")
             .output()
             .unwrap();
-        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     };
     for (environment, install) in [

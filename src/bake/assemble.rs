@@ -68,7 +68,7 @@ pub fn wheels(lock: &Lock) -> Result<Vec<Wheel<'_>>, Error> {
         .iter()
         .map(|pin| match (&pin.archive.kind, pin.archive.sha256) {
             (ArchiveKind::Wheel(name), Some(sha256)) => {
-                let direct_url = pin.direct_url.as_ref().map(url::Url::as_str);
+                let direct_url = pin.direct_url.as_ref();
                 let inputs = WheelInputs { sha256: &sha256, name, python, direct_url };
                 Ok(Wheel { pin, name, sha256, key: layer::fragment_key(&inputs), python })
             }
@@ -104,8 +104,14 @@ impl Assembly {
     ) -> Result<(Vec<Made>, Vec<Warning>), Error> {
         let wheels = wheels(lock)?;
         let fragments = try_join_all(wheels.iter().map(|wheel| self.fragment(context, wheel))).await?;
-        let all: Vec<&Fragment> = fragments.iter().map(|(fragment, _)| &**fragment).collect();
-        let (groups, collisions) = layer::resolve_collisions(&context.store, &all, groups(&wheels, budget))?;
+        let files = fragments
+            .iter()
+            .map(
+                |(fragment, _)| Ok(layer::fragment_files(&context.store, &fragment.key)?.unwrap_or_default()),
+            )
+            .collect::<Result<Vec<_>, Error>>()?;
+        let collisions = layer::collisions(&files);
+        let groups = layer::join_colliding(groups(&wheels, budget), &collisions);
         let warnings = collisions
             .iter()
             .map(|collision| {
@@ -147,7 +153,7 @@ impl Assembly {
             let direct_url = wheel.pin.direct_url.clone();
             let fragment = context
                 .compute(move || {
-                    let direct_url = direct_url.as_ref().map(url::Url::as_str);
+                    let direct_url = direct_url.as_ref();
                     let inputs = WheelInputs { sha256: &sha256, name: &name, python, direct_url };
                     Ok(layer::build_fragment(&store, &blob, &inputs)?)
                 })
@@ -171,7 +177,8 @@ impl Assembly {
             }
             let store = Arc::clone(&context.store);
             let assemble = move || {
-                let fragments: Vec<&Fragment> = members.iter().map(|(fragment, _)| &**fragment).collect();
+                let fragments: Vec<Fragment> =
+                    members.iter().map(|(fragment, _)| (**fragment).clone()).collect();
                 Ok(layer::assemble(&store, &fragments)?)
             };
             Ok((Arc::new(context.compute(assemble).await?), LayerOrigin::Built))

@@ -3,7 +3,7 @@
 use super::Error;
 use super::locks::Locked;
 use super::report::WarningReport;
-use crate::layer::{Content, FileEntry};
+use crate::layer::{FileEntry, FileKind, FileSource};
 use crate::project::{self, CodeFile, CodeFileKind, Project};
 
 /// The files of the two code layers of an image.
@@ -26,22 +26,22 @@ pub fn files(
     let shared = files.shared.iter().map(entry).collect();
     let mut own: Vec<FileEntry> = files.own.iter().map(entry).collect();
     if let Some(package) = &component.package {
-        own.extend(super::installed::entries(package, locked.lock.target.python));
+        own.extend(super::installed::entries(package, locked.lock.target.python)?);
     }
     // The working directory is there even if no file is in it.
     own.push(FileEntry {
         path: component.run.working_dir.trim_start_matches('/').to_owned(),
-        content: Content::Directory,
+        kind: FileKind::Directory,
     });
     Ok(Code { shared, own })
 }
 
 fn entry(file: &CodeFile) -> FileEntry {
-    let content = match &file.kind {
+    let kind = match &file.kind {
         CodeFileKind::File { executable, .. } => {
-            Content::File { path: file.source.clone(), executable: *executable }
+            FileKind::File { source: FileSource::Path(file.source.clone()), executable: *executable }
         }
-        CodeFileKind::Symlink { target } => Content::Symlink(target.clone()),
+        CodeFileKind::Symlink { target } => FileKind::Symlink { target: target.clone() },
     };
-    FileEntry { path: file.path.clone(), content }
+    FileEntry { path: file.path.clone(), kind }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::report::Report;
 use super::{Error, Event, Goal, Options, Progress};
@@ -22,7 +23,7 @@ pub struct Context<'a> {
     pub store: Arc<Store>,
     pub index: Index,
     /// The indexes in use, without credentials: part of what a lock is made from.
-    pub index_urls: Vec<String>,
+    pub index_urls: Vec<Url>,
     pub registries: Registries,
     /// Counts what is read of base images apart from what is sent.
     pub base_registries: Registries,
@@ -52,8 +53,12 @@ impl<'a> Context<'a> {
         let store = Arc::new(Store::open(&options.cache_dir)?);
         let client = net::Client::new(options.offline)?;
         let settings = index_settings(options, project);
-        let index_urls =
-            settings.extra_index_urls.iter().chain([&settings.index_url]).map(net::redacted).collect();
+        let index_urls = settings
+            .extra_index_urls
+            .iter()
+            .chain([&settings.index_url])
+            .map(net::without_credentials)
+            .collect();
         Ok(Self {
             options,
             goal,
@@ -104,15 +109,14 @@ impl<'a> Context<'a> {
 
 /// The command line goes before the project's files, and these before the default.
 fn index_settings(options: &Options, project: &Project) -> index::Settings {
-    let mut settings = index::Settings::default();
-    if let Some(url) = options.index_url.as_ref().or(project.indexes.index_url.as_ref().map(|(url, _)| url)) {
-        settings.index_url = url.clone();
+    let in_files = || project.indexes.index_url.as_ref().map(|(url, _)| url.clone());
+    index::Settings {
+        index_url: options.index_url.clone().or_else(in_files).unwrap_or_else(index::default_index_url),
+        extra_index_urls: match &options.extra_index_urls[..] {
+            [] => project.indexes.extra_index_urls.iter().map(|(url, _)| url.clone()).collect(),
+            urls => urls.to_vec(),
+        },
     }
-    settings.extra_index_urls = match &options.extra_index_urls[..] {
-        [] => project.indexes.extra_index_urls.iter().map(|(url, _)| url.clone()).collect(),
-        urls => urls.to_vec(),
-    };
-    settings
 }
 
 /// Stop-watches for the parts of a run, which overlap.
@@ -195,7 +199,9 @@ pub fn revision(root: &Path) -> Option<String> {
         return commit(&text);
     }
     let packed = std::fs::read_to_string(common.join("packed-refs")).ok()?;
-    packed.lines().find_map(|line| line.split_once(' ').filter(|(_, n)| *n == name).and_then(|(c, _)| commit(c)))
+    packed
+        .lines()
+        .find_map(|line| line.split_once(' ').filter(|(_, n)| *n == name).and_then(|(c, _)| commit(c)))
 }
 
 /// A commit's name, if the text is one.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use super::context::Context;
 use super::report::Transfer;
 use super::{Error, Event};
 use crate::base::Base;
-use crate::image::Image;
+use crate::image::{Document, Image};
 use crate::layer::{self, Layer};
 use crate::model::Digest;
 use crate::registry::{self, Layout, Pushed, Reference, Repository};
@@ -72,10 +73,10 @@ impl Destinations {
     pub fn new(context: &Context<'_>) -> Result<Self, Error> {
         let delivery = &context.options.delivery;
         let layout = match &delivery.output {
-            Some(path) => Some(Arc::new(Layout::create(path).map_err(|source| Error::Deliver {
-                image: format!("oci:{}", path.display()),
-                source,
-            })?)),
+            Some(path) => Some(Arc::new(
+                Layout::create(path)
+                    .map_err(|source| Error::Deliver { image: format!("oci:{}", path.display()), source })?,
+            )),
             None => None,
         };
         let (push, tags) = (delivery.push.clone(), delivery.tags.clone());
@@ -88,12 +89,16 @@ impl Destinations {
     }
 
     /// The repository that an image would be pushed to.
-    pub fn repository(&self, context: &Context<'_>, name: &str) -> Result<Option<(Reference, Repository)>, Error> {
+    pub fn repository(
+        &self,
+        context: &Context<'_>,
+        name: &str,
+    ) -> Result<Option<(Reference, Repository)>, Error> {
         let Some(prefix) = &self.push else { return Ok(None) };
         let text = format!("{prefix}/{name}");
-        let reference: Reference = text
-            .parse()
-            .map_err(|error: registry::ParseError| Error::Reference { text: text.clone(), reason: error.to_string() })?;
+        let reference: Reference = text.parse().map_err(|error: <Reference as FromStr>::Err| {
+            Error::Reference { text: text.clone(), reason: error.to_string() }
+        })?;
         let repository = context.registries.repository(&reference);
         Ok(Some((reference, repository)))
     }
@@ -101,13 +106,12 @@ impl Destinations {
     /// Delivers an image everywhere.
     pub async fn deliver(&self, context: &Context<'_>, finished: &Finished) -> Result<Delivered, Error> {
         let _running = context.clocks.push.start();
-        let failed = |source| Error::Deliver { image: finished.name.clone(), source };
         let pushed = async {
             match self.repository(context, &finished.name)? {
                 None => Ok(None),
                 Some((reference, repository)) => {
                     let transfers = self.push(context, &repository, finished).await?;
-                    let digest = finished.image.manifest_digest;
+                    let digest = finished.image.manifest.digest;
                     let (host, name) = (reference.registry(), reference.repository());
                     Ok(Some((transfers, format!("{host}/{name}@{digest}"))))
                 }
@@ -121,8 +125,8 @@ impl Destinations {
         };
         let (pushed, written) = try_join(pushed, written).await?;
         if pushed.is_none() && written.is_none() {
-            context.store.put_blob(&finished.image.config).map_err(Error::Store)?;
-            context.store.put_blob(&finished.image.manifest).map_err(Error::Store)?;
+            context.store.put_blob(&finished.image.config.bytes).map_err(Error::Store)?;
+            context.store.put_blob(&finished.image.manifest.bytes).map_err(Error::Store)?;
             let transfers = vec![Transfer::None; finished.layers.len()];
             return Ok(Delivered { transfers, reference: None, tags: Vec::new() });
         }
@@ -131,9 +135,6 @@ impl Destinations {
             (Some((transfers, reference)), _) => (transfers, Some(reference)),
             (None, written) => (written.unwrap_or_default(), None),
         };
-        if transfers.len() != finished.layers.len() {
-            return Err(failed(registry::Error::Cancelled));
-        }
         Ok(Delivered { transfers, reference, tags: self.tags.clone() })
     }
 
@@ -145,23 +146,27 @@ impl Destinations {
     ) -> Result<Vec<Transfer>, Error> {
         let failed = |source| Error::Deliver { image: finished.name.clone(), source };
         let image = &finished.image;
-        let current = try_join_all(self.tags.iter().map(|tag| repository.manifest(tag))).await.map_err(failed)?;
+        let current =
+            try_join_all(self.tags.iter().map(|tag| repository.manifest(tag))).await.map_err(failed)?;
         let is_current = |found: &Option<registry::Manifest>| {
-            found.as_ref().is_some_and(|manifest| manifest.digest == image.manifest_digest)
+            found.as_ref().is_some_and(|manifest| manifest.digest == image.manifest.digest)
         };
         // A manifest that is there vouches for its blobs: a registry keeps what a tagged image needs.
         let transfers = if current.iter().any(is_current) {
             vec![Transfer::Present; finished.layers.len()]
         } else {
-            let config = document(&image.config, image.config_digest);
-            let config = self.push_blob(context, repository, &config);
-            let layers = try_join_all(finished.layers.iter().map(|b| self.push_blob(context, repository, b)));
-            let (_, transfers) = try_join(config, layers).await.map_err(failed)?;
+            let config = document(&image.config);
+            let push = |blob| self.push_blob(context, repository, &finished.name, blob);
+            let (_, transfers) =
+                try_join(push(&config), try_join_all(finished.layers.iter().map(push))).await?;
             transfers
         };
         for (tag, found) in self.tags.iter().zip(&current) {
             if !is_current(found) {
-                repository.push_manifest(tag, image.media_type, &image.manifest).await.map_err(failed)?;
+                repository
+                    .push_manifest(tag, image.manifest.media_type.as_ref(), &image.manifest.bytes)
+                    .await
+                    .map_err(failed)?;
             }
         }
         Ok(transfers)
@@ -171,8 +176,10 @@ impl Destinations {
         &self,
         context: &Context<'_>,
         repository: &Repository,
+        name: &str,
         blob: &Blob,
-    ) -> Result<Transfer, registry::Error> {
+    ) -> Result<Transfer, Error> {
+        let failed = |source| Error::Deliver { image: name.to_owned(), source };
         let home = {
             let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(homes.entry(blob.digest).or_default())
@@ -185,21 +192,24 @@ impl Destinations {
             && let Some(source) = base.repository()
         {
             // The base's blob is read only if the registry neither has it nor can take it over.
-            if repository.has_blob(&blob.digest).await? {
+            if repository.has_blob(&blob.digest).await.map_err(failed)? {
                 return Ok(Transfer::Present);
             }
             let other = from.as_ref().unwrap_or(source);
-            if other.same_registry(repository) && repository.mount_blob(&blob.digest, other).await? {
+            if other.same_registry(repository)
+                && repository.mount_blob(&blob.digest, other).await.map_err(failed)?
+            {
                 return Ok(Transfer::Mounted);
             }
-            base.pull_layer(*index, &context.store).await?;
+            base.pull_layer(*index, &context.store).await.map_err(|source| base.failed(source))?;
             content = Content::Base(Arc::clone(base), *index);
             from = None;
         }
         context.event(Event::Delivering(&blob.digest.to_string()));
         let store = Arc::clone(&context.store);
         let open = move || open(&content, &store);
-        let pushed = repository.push_blob(&blob.digest, blob.size, from.as_ref(), open).await?;
+        let pushed =
+            repository.push_blob(&blob.digest, blob.size, from.as_ref(), open).await.map_err(failed)?;
         if home.is_none() {
             *home = Some(repository.clone());
         }
@@ -218,10 +228,10 @@ impl Destinations {
     ) -> Result<Vec<Transfer>, Error> {
         let failed = |source| Error::Deliver { image: finished.name.clone(), source };
         let image = &finished.image;
-        let layers = finished.layers.iter().map(|blob| self.write_blob(context, layout, blob));
-        let transfers = try_join_all(layers).await.map_err(failed)?;
-        for (bytes, digest) in [(&image.config, image.config_digest), (&image.manifest, image.manifest_digest)] {
-            self.write_blob(context, layout, &document(bytes, digest)).await.map_err(failed)?;
+        let write = |blob| self.write_blob(context, layout, &finished.name, blob);
+        let transfers = try_join_all(finished.layers.iter().map(write)).await?;
+        for part in [&image.config, &image.manifest] {
+            self.write_blob(context, layout, &finished.name, &document(part)).await?;
         }
         for tag in &self.tags {
             layout.tag(&image.descriptor(), &format!("{}:{tag}", finished.name)).map_err(failed)?;
@@ -233,30 +243,37 @@ impl Destinations {
         &self,
         context: &Context<'_>,
         layout: &Arc<Layout>,
+        name: &str,
         blob: &Blob,
-    ) -> Result<Transfer, registry::Error> {
+    ) -> Result<Transfer, Error> {
         if layout.has_blob(&blob.digest, blob.size) {
             return Ok(Transfer::Present);
         }
         let _permit = context.deliveries.acquire().await;
         if let Content::Base(base, index) = &blob.content {
-            base.pull_layer(*index, &context.store).await?;
+            base.pull_layer(*index, &context.store).await.map_err(|source| base.failed(source))?;
         }
         context.event(Event::Delivering(&blob.digest.to_string()));
         let (layout, store, blob) = (Arc::clone(layout), Arc::clone(&context.store), blob.clone());
         let size = blob.size;
+        let image = name.to_owned();
         let write = move || {
-            let mut reader = open(&blob.content, &store).map_err(registry::Error::Source)?;
-            layout.put_blob(&blob.digest, blob.size, &mut reader)
+            let mut reader = open(&blob.content, &store).map_err(Error::Read)?;
+            let put = layout.put_blob(&blob.digest, blob.size, &mut reader);
+            put.map_err(|source| Error::Deliver { image, source })
         };
-        tokio::task::spawn_blocking(write).await.map_err(|_| registry::Error::Cancelled)??;
+        tokio::task::spawn_blocking(write).await.map_err(Error::Worker)??;
         self.written.fetch_add(size, Ordering::Relaxed);
         Ok(Transfer::Uploaded)
     }
 }
 
-fn document(bytes: &[u8], digest: Digest) -> Blob {
-    Blob { digest, size: bytes.len() as u64, content: Content::Bytes(bytes.into()) }
+fn document(document: &Document) -> Blob {
+    Blob {
+        digest: document.digest,
+        size: document.size(),
+        content: Content::Bytes((&*document.bytes).into()),
+    }
 }
 
 /// Opens the bytes of a blob. A base's blob from a registry must have been pulled before.

@@ -1,6 +1,5 @@
 //! Which components are meant, and what each of their environments is built on: its base, its Python, its target.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::context::Context;
@@ -62,14 +61,14 @@ pub async fn prepare<'p>(
     components: &[&'p Component],
     report: &mut Report,
 ) -> Result<Vec<Unit<'p>>, Error> {
-    let mut bases: HashMap<Source, Arc<Base>> = HashMap::new();
+    let mut bases: Vec<(Source, Arc<Base>)> = Vec::new();
     let mut units = Vec::new();
     for &component in components {
         for environment in &component.environments {
             let base = match base_of(context, environment, report)? {
                 None => None,
-                Some(source) => Some(match bases.get(&source) {
-                    Some(base) => Arc::clone(base),
+                Some(source) => Some(match bases.iter().find(|(known, _)| *known == source) {
+                    Some((_, base)) => Arc::clone(base),
                     None => {
                         context.event(Event::OpeningBase(&source.to_string()));
                         let opened = base::open(
@@ -79,7 +78,7 @@ pub async fn prepare<'p>(
                             Arc::clone(&context.store),
                         );
                         let base = Arc::new(opened.await?);
-                        bases.insert(source, Arc::clone(&base));
+                        bases.push((source, Arc::clone(&base)));
                         base
                     }
                 }),
@@ -105,10 +104,10 @@ fn base_of(
         return Ok(Some(source.clone()));
     }
     match named {
-        Some(request) => Ok(Some(Source::registry(&request.reference).map_err(|source| Error::BaseReference {
-            origin: request.origin.clone(),
-            source,
-        })?)),
+        Some(request) => Ok(Some(
+            Source::reference(&request.reference)
+                .map_err(|source| Error::BaseReference { origin: request.origin.clone(), source })?,
+        )),
         None if matches!(context.goal, Goal::Lock | Goal::CheckLocks) => Ok(None),
         None => Err(Error::NoBase),
     }
@@ -133,12 +132,13 @@ fn unit<'p>(
                 (None, Some(request)) => format!("{} ({})", request.specifiers, request.origin),
                 (None, None) => "any".to_owned(),
             };
-            let python = base.contents.choose(allowed, &wanted)?.clone();
+            let python = base.contents.choose(&wanted, allowed)?.clone();
             let libc = base.contents.libc.unwrap_or(DEFAULT_LIBC);
             (Some(python.clone()), python.minor, libc)
         }
         None => {
-            let mut minors = KNOWN_MINORS.rev().map(|minor| PythonMinor { major: 3, minor }).filter(|m| allowed(*m));
+            let mut minors =
+                KNOWN_MINORS.rev().map(|minor| PythonMinor { major: 3, minor }).filter(|m| allowed(*m));
             // A range alone does not name a Python: whatever were picked, the base would have another some day.
             match (context.options.python.or_else(|| minors.next()), minors.next()) {
                 (Some(minor), None) => (None, minor, DEFAULT_LIBC),

@@ -110,6 +110,17 @@ pub enum Error {
         /// The platform.
         platform: Platform,
     },
+    /// A command of the project is none that can be made.
+    #[error("pyproject.toml: the script `{name} = {reference:?}` is not of the form MODULE:FUNCTION")]
+    Script {
+        /// The command.
+        name: String,
+        /// What it should run.
+        reference: String,
+    },
+    /// The bytes of a layer cannot be read again.
+    #[error("cannot read a layer from the store")]
+    Read(#[source] std::io::Error),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -129,7 +140,7 @@ impl Error {
             Self::UnknownComponent { .. } | Self::NoBase | Self::NoPythonNamed | Self::Reference { .. } => {
                 ExitCode::Usage
             }
-            Self::NoComponents { .. } | Self::BaseReference { .. } => ExitCode::Project,
+            Self::NoComponents { .. } | Self::BaseReference { .. } | Self::Script { .. } => ExitCode::Project,
             Self::Base(error) => error.exit_code(),
             Self::Resolve { source, .. } => source.exit_code(),
             Self::Lock(error) => error.exit_code(),
@@ -141,7 +152,7 @@ impl Error {
             Self::NoWheel { .. } => ExitCode::NoResolution,
             Self::Store(error) => error.exit_code(),
             Self::Net(error) => error.exit_code(),
-            Self::Worker(_) => ExitCode::Internal,
+            Self::Worker(_) | Self::Read(_) => ExitCode::Internal,
         }
     }
 
@@ -160,7 +171,9 @@ impl Error {
             Self::Resolve { source, .. } => source.hint(),
             Self::Lock(error) => error.hint(),
             Self::StaleLock { .. } => text("run `bakehouse lock` and keep the file with the project"),
-            Self::LockMismatch { .. } => text("run `bakehouse lock --upgrade` with the base image that you build on"),
+            Self::LockMismatch { .. } => {
+                text("run `bakehouse lock --upgrade` with the base image that you build on")
+            }
             Self::Index(error) => error.hint(),
             Self::Layer(error) => error.hint(),
             Self::Image { source, .. } => source.hint(),

@@ -10,11 +10,12 @@ use super::context::Context;
 use super::deliver::{Blob, Content, Destinations, Finished};
 use super::locks::Locked;
 use super::report::{
-    EnvironmentReport, ImageReport, LayerOrigin, LayerReport, PlatformReport, Report, Role, Transfer, WarningReport,
+    EnvironmentReport, ImageReport, LayerOrigin, LayerReport, PlatformReport, Report, Role, Transfer,
+    WarningReport,
 };
 use super::{Error, Goal, code, plan, skeleton};
 use crate::base::{Base, Python};
-use crate::image::{self, ImageSpec, LayerRef};
+use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
 use crate::project::{self, Asset};
 
@@ -93,7 +94,7 @@ pub fn foundation<'l>(locked: &'l Locked<'_>) -> Result<(&'l Arc<Base>, &'l Pyth
 
 /// How many layers the distributions of an environment may take.
 pub fn distribution_budget(base: &Base) -> usize {
-    LAYER_BUDGET.saturating_sub(base.layers.len() + OTHER_LAYERS).clamp(1, DISTRIBUTION_LAYERS)
+    LAYER_BUDGET.saturating_sub(base.image.layers().len() + OTHER_LAYERS).clamp(1, DISTRIBUTION_LAYERS)
 }
 
 async fn build(
@@ -116,13 +117,13 @@ async fn build(
     warnings.extend(collisions.iter().map(Into::into));
 
     let mut layers = distributions;
-    layers.extend([skeleton, shared, own].into_iter().filter(|made| made.layer.files > 0));
+    layers.extend([skeleton, shared, own].into_iter().filter(|made| !made.layer.pieces.is_empty()));
     let name = project::image_name(locked.unit.component, locked.unit.environment);
-    let spec = spec(context, locked, base, &name, &layers);
-    let image =
-        image::compose(&spec).map_err(|source| Error::Image { image: name.clone(), source })?;
+    let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
+    let spec = spec(context, locked, base, &name, &new);
+    let image = image::compose(&spec).map_err(|source| Error::Image { image: name.clone(), source })?;
 
-    let base_layers = base.layers.iter().enumerate();
+    let base_layers = base.image.layers().iter().enumerate();
     let blobs = base_layers
         .map(|(index, layer)| Blob {
             digest: layer.digest,
@@ -142,7 +143,7 @@ async fn build(
     let mut reports: Vec<LayerReport> = Vec::new();
     reports.extend(base_reports(base).into_iter().map(|layer| LayerReport { transfer: transfer(), ..layer }));
     reports.extend(layers.iter().map(|made| layer_report(made, transfer())));
-    let digest = Some(finished.image.manifest_digest.to_string());
+    let digest = Some(finished.image.manifest.digest.to_string());
     let mut image = image_report(locked, digest, reports);
     image.reference = delivered.reference;
     image.tags = delivered.tags;
@@ -151,7 +152,7 @@ async fn build(
 
 /// What the report says of a base's layers.
 pub fn base_reports(base: &Base) -> Vec<LayerReport> {
-    let layer = |layer: &crate::base::BaseLayer| LayerReport {
+    let layer = |layer: &image::Layer| LayerReport {
         key: None,
         digest: Some(layer.digest.to_string()),
         diff_id: Some(layer.diff_id.to_string()),
@@ -163,7 +164,7 @@ pub fn base_reports(base: &Base) -> Vec<LayerReport> {
         origin: Some(LayerOrigin::Base),
         transfer: Transfer::None,
     };
-    base.layers.iter().map(layer).collect()
+    base.image.layers().iter().map(layer).collect()
 }
 
 /// What the report says of a layer that is there.
@@ -209,7 +210,7 @@ fn spec<'s>(
     locked: &Locked<'_>,
     base: &'s Base,
     name: &str,
-    layers: &[Made],
+    layers: &'s [image::Layer],
 ) -> ImageSpec<'s> {
     let component = locked.unit.component;
     let run = &component.run;
@@ -222,40 +223,40 @@ fn spec<'s>(
     }
     environment.extend(run.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     ImageSpec {
-        base: &base.image,
-        platform: locked.lock.target.platform,
-        layers: layers
-            .iter()
-            .map(|made| LayerRef {
-                digest: made.layer.digest,
-                diff_id: made.layer.diff_id,
-                size: made.layer.size,
-                created_by: match made.role {
-                    Role::Code => "bakehouse code".to_owned(),
-                    _ => "bakehouse environment".to_owned(),
-                },
-            })
-            .collect(),
-        path_prefix: format!("/{PREFIX}/bin"),
-        environment,
+        path_prefix: Some(format!("/{PREFIX}/bin")),
+        env: environment,
         working_dir: Some(run.working_dir.clone()),
-        command: run.command.clone(),
-        ports: run.ports.clone(),
-        labels: labels(context, locked, base, name),
+        cmd: run.command.clone(),
+        exposed_ports: run.ports.iter().map(|port| format!("{port}/tcp")).collect(),
+        labels: labels(context, locked, name),
         created: context.options.created,
+        ..ImageSpec::new(&base.image, locked.lock.target.platform, layers)
+    }
+}
+
+fn image_layer(made: &Made) -> image::Layer {
+    let packages: Vec<&str> = made.packages.iter().map(|package| &*package.name).collect();
+    let created_by = match made.role {
+        Role::Code => "code".to_owned(),
+        _ if packages.is_empty() => "environment".to_owned(),
+        _ => format!("environment {}", packages.join(" ")),
+    };
+    image::Layer {
+        digest: made.layer.digest,
+        diff_id: made.layer.diff_id,
+        size: made.layer.size,
+        media_type: image::MediaType::ImageLayerGzip,
+        created_by,
+        annotations: None,
     }
 }
 
 /// The labels: what the image is, the README as its documentation, and the project's assets.
-fn labels(context: &Context<'_>, locked: &Locked<'_>, base: &Base, name: &str) -> BTreeMap<String, String> {
+fn labels(context: &Context<'_>, locked: &Locked<'_>, name: &str) -> BTreeMap<String, String> {
     let component = locked.unit.component;
     let mut labels = BTreeMap::new();
     let mut label = |key: &str, value: String| labels.insert(key.to_owned(), value);
-    label("org.opencontainers.image.title", name.to_owned());
-    label("org.opencontainers.image.base.digest", base.digest.to_string());
-    if let Some(name) = base.published_name() {
-        label("org.opencontainers.image.base.name", name);
-    }
+    label(image::ANNOTATION_TITLE, name.to_owned());
     label("bakehouse.project", context.project.name.clone());
     label("bakehouse.component", format!("{}/{}", component.kind, component.name));
     label("bakehouse.environment", locked.id.clone());
@@ -263,7 +264,7 @@ fn labels(context: &Context<'_>, locked: &Locked<'_>, base: &Base, name: &str) -
         && let Ok(text) = std::fs::read(path)
     {
         let relative = path.strip_prefix(&context.project.root).unwrap_or(path).to_string_lossy();
-        label("org.opencontainers.image.documentation", format!("file:///app/{relative}"));
+        label(image::ANNOTATION_DOCUMENTATION, format!("file:///app/{relative}"));
         label("bakehouse.readme", readme(&text));
     }
     for asset in &context.project.assets {

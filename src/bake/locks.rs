@@ -1,6 +1,7 @@
 //! Every environment gets its lock: read, and resolved and written where it is missing or stale.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -9,8 +10,8 @@ use super::context::Context;
 use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::{Error, Event, Freshness, Goal};
-use crate::lock::{self, Lock};
-use crate::model::{Key, KeyHasher, Libc, Target};
+use crate::lock::{self, Inputs, Lock};
+use crate::model::{KeyHasher, Libc, Target};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -78,9 +79,10 @@ fn environment_id(lock: &Lock) -> String {
 async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
     let shown = &unit.environment.lock_path;
     let path = context.project.root.join(shown);
-    let freshness = if context.goal == Goal::CheckLocks { Freshness::Require } else { context.options.freshness };
+    let freshness =
+        if context.goal == Goal::CheckLocks { Freshness::Require } else { context.options.freshness };
 
-    let old = match lock::read(&path, shown, unit.target) {
+    let old = match read(&path, shown, unit.target) {
         // A lock that cannot be read is replaced only by the user's wish.
         Err(_) if freshness == Freshness::Upgrade => None,
         found => found?,
@@ -88,9 +90,12 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
     if let Some(old) = &old
         && freshness != Freshness::Upgrade
     {
-        let ours = old.is_ours();
+        let ours = !old.is_foreign();
         let fits = fits(&old.target, &unit.target);
-        let fresh = ours && fits && old.inputs == Some(inputs(context, unit, old.target));
+        // What was locked for an older C library is as good on a newer one.
+        let target = if fits { old.target } else { unit.target };
+        let state = lock::freshness(old, &inputs(context, unit, target, &resolve_options()));
+        let fresh = state == lock::Freshness::Fresh;
         if !ours || fresh || freshness == Freshness::Ignore {
             if !fits {
                 return Err(Error::LockMismatch {
@@ -102,35 +107,56 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
             let status = if ours { LockStatus::Fresh } else { LockStatus::Foreign };
             return Ok(Found { lock: old.clone(), status, warnings: Vec::new() });
         }
+        if freshness == Freshness::Require {
+            let state = match state {
+                lock::Freshness::Stale(reason) => format!("stale: {reason}"),
+                _ => "stale".to_owned(),
+            };
+            return Err(Error::StaleLock { path: shown.clone(), state });
+        }
     }
     if matches!(freshness, Freshness::Require | Freshness::Ignore) {
-        let state = if old.is_some() { "stale: it was made from other requirements" } else { "missing" };
-        return Err(Error::StaleLock { path: shown.clone(), state: state.to_owned() });
+        return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
     }
 
     let resolution = resolve(context, unit, old.as_ref().filter(|_| freshness != Freshness::Upgrade)).await?;
     let warnings = resolution.warnings.iter().map(Into::into).collect();
-    let requirements = &unit.environment.requirements;
-    let lock = Lock::new(unit.target, inputs(context, unit, unit.target), requirements, resolution.pins);
-    let text = lock::to_toml(&lock);
-    let same = std::fs::read_to_string(&path).is_ok_and(|old| old == text);
-    if !same && context.goal != Goal::Plan {
-        lock::write(&path, &text)?;
+    let lock = Lock::new(&inputs(context, unit, unit.target, &resolve_options()), resolution.pins);
+    let status = if context.goal == Goal::Plan {
+        if old.as_ref() == Some(&lock) { LockStatus::Unchanged } else { LockStatus::Written }
+    } else {
+        match lock::write(&path, &lock)? {
+            lock::Written::Written => LockStatus::Written,
+            lock::Written::Unchanged => LockStatus::Unchanged,
+        }
+    };
+    Ok(Found { lock, status, warnings })
+}
+
+/// The lock at `path`, if there is one.
+fn read(path: &Path, shown: &str, target: Target) -> Result<Option<Lock>, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(lock::parse(&text, Path::new(shown), target)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(lock::Error::Io { action: "read", path: path.to_owned(), source }.into()),
     }
-    Ok(Found { lock, status: if same { LockStatus::Unchanged } else { LockStatus::Written }, warnings })
 }
 
 /// Everything that a lock is made from.
-fn inputs(context: &Context<'_>, unit: &Unit<'_>, target: Target) -> Key {
+fn inputs<'i>(context: &'i Context<'_>, unit: &Unit<'i>, target: Target, options: &'i str) -> Inputs<'i> {
     let environment = unit.environment;
-    lock::inputs_key(
-        &environment.requirements,
-        &environment.constraints,
-        &environment.hashes,
+    Inputs {
+        requirements: &environment.requirements,
+        constraints: &environment.constraints,
+        hashes: &environment.hashes,
         target,
-        &resolve::Options::default().canonical(),
-        &context.index_urls,
-    )
+        options,
+        indexes: &context.index_urls,
+    }
+}
+
+fn resolve_options() -> String {
+    resolve::Options::default().canonical()
 }
 
 /// Whether what is locked for one target runs on another: the same Python and platform, and no newer a C library.

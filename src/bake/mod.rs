@@ -9,6 +9,7 @@ mod deliver;
 mod environments;
 mod error;
 mod images;
+mod installed;
 mod locks;
 mod options;
 mod plan;
@@ -20,8 +21,8 @@ pub use error::{Error, with_causes};
 pub use options::{Delivery, Freshness, Goal, Options};
 pub use progress::{Event, Progress};
 pub use report::{
-    EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus, PackageReport,
-    PlatformReport, Report, Role, Timings, Transfer, TransferReport, WarningReport,
+    EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
+    PackageReport, PlatformReport, Report, Role, Timings, Transfer, TransferReport, WarningReport,
 };
 
 use context::Context;

@@ -1,7 +1,7 @@
 //! The environment's skeleton: what makes a folder of distributions a virtual environment of the base's interpreter.
 
 use crate::base::Python;
-use crate::layer::{Content, FileEntry, PREFIX};
+use crate::layer::{FileEntry, FileKind, FileSource, PREFIX};
 use crate::model::PythonMinor;
 
 /// `pyvenv.cfg` and the links in `bin/`, as `python -m venv` would make them, without activation scripts: images put the
@@ -15,16 +15,16 @@ pub fn entries(python: &Python) -> Vec<FileEntry> {
     );
     let link = |path: &str, target: &str| FileEntry {
         path: format!("{PREFIX}/{path}"),
-        content: Content::Symlink(target.to_owned()),
+        kind: FileKind::Symlink { target: target.to_owned() },
     };
     vec![
         FileEntry {
             path: format!("{PREFIX}/pyvenv.cfg"),
-            content: Content::Bytes { bytes: config.into_bytes(), executable: false },
+            kind: FileKind::File { source: FileSource::Bytes(config.into_bytes()), executable: false },
         },
         FileEntry {
             path: format!("{PREFIX}/lib/python{major}.{minor}/site-packages"),
-            content: Content::Directory,
+            kind: FileKind::Directory,
         },
         link("lib64", "lib"),
         link("bin/python", &python.executable),

@@ -66,7 +66,9 @@ impl CacheArguments {
         set("XDG_CACHE_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".cache")))
             .map(|cache| cache.join("bakehouse"))
-            .ok_or_else(|| "neither HOME nor XDG_CACHE_HOME is set: name the store with --cache-dir".to_owned())
+            .ok_or_else(|| {
+                "neither HOME nor XDG_CACHE_HOME is set: name the store with --cache-dir".to_owned()
+            })
     }
 }
 
@@ -189,7 +191,11 @@ impl ProjectArguments {
             base,
             python: self.python,
             platform: self.platform,
-            index_url: self.index_url.clone().or(environment_url("PIP_INDEX_URL")?).or(environment_url("UV_DEFAULT_INDEX")?)
+            index_url: self
+                .index_url
+                .clone()
+                .or(environment_url("PIP_INDEX_URL")?)
+                .or(environment_url("UV_DEFAULT_INDEX")?)
                 .or(environment_url("UV_INDEX_URL")?),
             extra_index_urls: match &self.extra_index_url[..] {
                 [] => environment_urls("PIP_EXTRA_INDEX_URL")?,

@@ -12,10 +12,11 @@ pub fn run(command: &CacheCommand) -> ExitCode {
         Ok(directory) => directory,
         Err(message) => return output::usage(&message),
     };
-    let (store, usage) = match Store::open(&directory).and_then(|store| store.usage().map(|usage| (store, usage))) {
-        Ok(found) => found,
-        Err(error) => return output::failure(&error, error.exit_code()),
-    };
+    let (store, usage) =
+        match Store::open(&directory).and_then(|store| store.usage().map(|usage| (store, usage))) {
+            Ok(found) => found,
+            Err(error) => return output::failure(&error, error.exit_code()),
+        };
     let mut text = format!("{}\n", store.root().display());
     for (kind, files, bytes) in usage.kinds {
         text += &format!("{kind:<12} {files:>8} files {:>12}\n", output::size(bytes));

@@ -49,7 +49,12 @@ fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Runs the pipeline in an async runtime, until it is done or the user interrupts it.
-fn bake(arguments: &Arguments, options: bake::Options, goal: Goal, report: &args::ReportArguments) -> ExitCode {
+fn bake(
+    arguments: &Arguments,
+    options: bake::Options,
+    goal: Goal,
+    report: &args::ReportArguments,
+) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::failure(&error, ExitCode::Internal),

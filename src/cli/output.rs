@@ -177,8 +177,15 @@ fn plan(report: &Report) -> String {
         }
     }
     for image in &report.images {
-        let steps = if image.steps.is_empty() { String::new() } else { format!(" (steps {})", image.steps.join(", ")) };
-        text += &format!("\nimage {}/{}{steps}, environment {}\n", image.kind, image.component, image.environment);
+        let steps = if image.steps.is_empty() {
+            String::new()
+        } else {
+            format!(" (steps {})", image.steps.join(", "))
+        };
+        text += &format!(
+            "\nimage {}/{}{steps}, environment {}\n",
+            image.kind, image.component, image.environment
+        );
         for platform in &image.platforms {
             text += &format!("  {}\n", platform.platform);
             for layer in &platform.layers {
@@ -197,8 +204,11 @@ fn plan(report: &Report) -> String {
                     (None, Some(bytes)) => format!("about {}", size(bytes)),
                     _ => String::new(),
                 };
-                let packages: Vec<String> =
-                    layer.packages.iter().map(|package| format!("{} {}", package.name, package.version)).collect();
+                let packages: Vec<String> = layer
+                    .packages
+                    .iter()
+                    .map(|package| format!("{} {}", package.name, package.version))
+                    .collect();
                 text += &format!("    {role:<12} {origin:<14} {bytes:>15}  {}\n", packages.join(", "));
             }
         }

@@ -25,6 +25,14 @@ use crate::store::{Blob, Store};
 /// The public Python index.
 pub const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple/";
 
+/// [`DEFAULT_INDEX_URL`], parsed.
+pub fn default_index_url() -> Url {
+    match DEFAULT_INDEX_URL.parse() {
+        Ok(url) => url,
+        Err(_) => unreachable!("a constant URL"),
+    }
+}
+
 /// The most speculative requests under way at once; what someone waits for is not held up by them.
 const SPECULATION: usize = 24;
 

@@ -21,7 +21,7 @@ mod releases;
 mod tail;
 mod web;
 
-pub use client::{Counters, DEFAULT_INDEX_URL, Index, Settings};
+pub use client::{Counters, DEFAULT_INDEX_URL, Index, Settings, default_index_url};
 pub use error::Error;
 pub use metadata::Metadata;
 pub use releases::{CoreMetadata, ReleaseFile, Releases};
