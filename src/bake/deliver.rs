@@ -172,6 +172,11 @@ impl Destinations {
         Ok(transfers)
     }
 
+    fn home(&self, digest: &Digest) -> Home {
+        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(homes.entry(*digest).or_default())
+    }
+
     async fn push_blob(
         &self,
         context: &Context<'_>,
@@ -180,10 +185,7 @@ impl Destinations {
         blob: &Blob,
     ) -> Result<Transfer, Error> {
         let failed = |source| Error::Deliver { image: name.to_owned(), source };
-        let home = {
-            let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(homes.entry(blob.digest).or_default())
-        };
+        let home = self.home(&blob.digest);
         let mut home = home.lock().await;
         let _permit = context.deliveries.acquire().await;
         let mut from = home.clone();
@@ -246,6 +248,8 @@ impl Destinations {
         name: &str,
         blob: &Blob,
     ) -> Result<Transfer, Error> {
+        let home = self.home(&blob.digest);
+        let _first = home.lock().await;
         if layout.has_blob(&blob.digest, blob.size) {
             return Ok(Transfer::Present);
         }
