@@ -114,7 +114,11 @@ fn pip_and_uv_install_from_the_lock() {
             .env("UV_PYTHON_DOWNLOADS", "never")
             .output()
             .unwrap();
-        assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     };
     for (environment, install) in [
@@ -133,7 +137,7 @@ fn pip_and_uv_install_from_the_lock() {
             directory.path().join(install[0]).to_string_lossy().into_owned()
         };
         run(&program, &install[1..]);
-        let frozen = run("uv", &["pip", "freeze", "--python", environment]);
+        let frozen = run("uv", &["pip", "list", "--format", "freeze", "--python", environment]);
         assert_eq!(frozen.lines().collect::<Vec<_>>(), expected, "{environment}");
         run("uv", &["pip", "check", "--python", environment]);
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use pep508_rs::{ExtraName, PackageName};
 use pubgrub::{ConflictId, Id, State, Term};
+use url::Url;
 
 use super::dependencies::{self, active};
 use super::explain;
@@ -251,7 +252,7 @@ impl Chosen {
                 name: name.clone(),
                 version: version.clone(),
                 index: url.is_none().then(|| candidates.releases().index.clone()),
-                direct_url: url.map(without_credentials),
+                direct_url: url.map(recorded),
                 archive: file.archive.clone(),
                 requires_python,
                 dependencies: dependencies
@@ -262,4 +263,11 @@ impl Chosen {
         }
         Ok(resolution)
     }
+}
+
+/// A direct URL as it is recorded: the hash that may follow it is checked and kept elsewhere.
+fn recorded(url: &Url) -> Url {
+    let mut url = without_credentials(url);
+    url.set_fragment(None);
+    url
 }
