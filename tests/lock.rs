@@ -1,4 +1,5 @@
 //! `pylock.toml`: what is written can be read again, means the same to everyone, and nothing in it is believed unchecked.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,6 @@
 //! What the resolver promises beyond the scenarios: constraints, preferences, direct URLs, hashes, warnings, and errors
 //! that a person can act on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! Against the public Python index, and against uv there. Not part of an ordinary run: it needs the network.
 //!
 //! `cargo test --test resolver_real_index -- --ignored --nocapture`; `PACKAGES="a b[c] d<2"` resolves something else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::process::Command;
