@@ -1,6 +1,7 @@
 //! Against the public Python index, and against uv there. Not part of an ordinary run: it needs the network.
 //!
 //! `cargo test --test resolver_real_index -- --ignored --nocapture`; `PACKAGES="a b[c] d<2"` resolves something else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -137,7 +138,7 @@ fn pip_and_uv_install_from_the_lock() {
             directory.path().join(install[0]).to_string_lossy().into_owned()
         };
         run(&program, &install[1..]);
-        let frozen = run("uv", &["pip", "freeze", "--python", environment]);
+        let frozen = run("uv", &["pip", "list", "--format", "freeze", "--python", environment]);
         assert_eq!(frozen.lines().collect::<Vec<_>>(), expected, "{environment}");
         run("uv", &["pip", "check", "--python", environment]);
     }

@@ -2,6 +2,7 @@
 //!
 //! Left out are those marked `universal`: they ask for one lock for all platforms at once, while a target here is always
 //! one platform and Python. Some of them say what must come out on Linux all the same; those are run further down.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -291,7 +291,8 @@ impl Reader<'_> {
             let path = self.directory.ok_or_else(wrong)?.join(path);
             return Ok(Url::from_file_path(normalised(&path)).map_err(|()| wrong())?);
         }
-        let url: Url = entry.required_parsed("url")?;
+        let mut url: Url = entry.required_parsed("url")?;
+        url.set_fragment(None);
         if !is_usable(&url) {
             return Err(entry
                 .problem_at("url", "`url` must be an https, http or file URL without credentials")

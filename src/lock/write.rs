@@ -52,13 +52,13 @@ pub fn to_toml(lock: &Lock, directory: &Path) -> String {
 
 fn package(out: &mut String, pin: &Pin, directory: &Path) {
     let _ = writeln!(out, "\n[[packages]]");
-    let _ = writeln!(out, "name = {}", quoted(&pin.name.to_string()));
+    let _ = writeln!(out, "name = {}", quoted(pin.name.as_ref()));
     let _ = writeln!(out, "version = {}", quoted(&pin.version.to_string()));
     if let Some(requires_python) = &pin.requires_python {
         let _ = writeln!(out, "requires-python = {}", quoted(&requires_python.to_string()));
     }
     if !pin.dependencies.is_empty() {
-        let names = pin.dependencies.iter().map(|name| format!("{{ name = {} }}", quoted(&name.to_string())));
+        let names = pin.dependencies.iter().map(|name| format!("{{ name = {} }}", quoted(name.as_ref())));
         list(out, "dependencies", names);
     }
     let file = archive(&pin.archive, pin.direct_url.as_ref(), directory);

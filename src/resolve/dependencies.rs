@@ -116,11 +116,11 @@ fn add(
             dependencies.push(dependency);
         }
     };
-    if itself.is_none() {
-        push(Package::Base(name.clone()));
-    }
     for extra in &requirement.extras {
         push(Package::Extra(name.clone(), extra.clone()));
+    }
+    if itself.is_none() {
+        push(Package::Base(name.clone()));
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ pub enum Error {
         url: String,
     },
     /// The index or the network failed.
-    #[error("{}", match .needed_by { Some(origin) => format!("{origin}: cannot look up `{name}`"), None => format!("cannot look up `{name}`") })]
+    #[error("{}cannot look up `{name}`", .needed_by.as_ref().map(|origin| format!("{origin}: ")).unwrap_or_default())]
     Index {
         /// The package that was looked up.
         name: PackageName,
@@ -67,7 +67,7 @@ pub enum Error {
         needed_by: Option<Origin>,
         /// What failed.
         #[source]
-        source: index::Error,
+        source: Box<index::Error>,
     },
     /// The operating system gave no thread to work on.
     #[error("cannot start the solver")]
@@ -78,10 +78,11 @@ impl Error {
     /// The documented exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoSolution { .. } | Self::UnknownPackage { .. } | Self::TransitiveUrl { .. } => {
-                ExitCode::NoResolution
-            }
-            Self::ConflictingUrls { .. } | Self::DirectUrl { .. } => ExitCode::NoResolution,
+            Self::NoSolution { .. }
+            | Self::UnknownPackage { .. }
+            | Self::ConflictingUrls { .. }
+            | Self::DirectUrl { .. }
+            | Self::TransitiveUrl { .. } => ExitCode::NoResolution,
             Self::Index { source, .. } => source.exit_code(),
             Self::Thread(_) => ExitCode::Internal,
         }

@@ -14,13 +14,14 @@ use super::ranges::python_is_new_enough;
 use super::rules::Candidates;
 use super::source::{Fault, Source};
 use super::{Error, Request};
-use crate::index::{CoreMetadata, Metadata, ReleaseFile, Releases};
+use crate::index::{self, CoreMetadata, Metadata, ReleaseFile, Releases};
 use crate::model::{Origin, Version, VersionOrUrl};
 
 /// How many direct URLs one resolution may reach, those that archives behind URLs name included.
 const MAX_DIRECT_URLS: usize = 1000;
 
 type Looked<T> = Result<T, Reason>;
+type LookedUp = HashMap<Version, Looked<Arc<Metadata>>>;
 
 /// The facts of one resolution.
 pub(crate) struct Facts<'r> {
@@ -33,7 +34,7 @@ pub(crate) struct Facts<'r> {
     /// The direct URLs, with those that the archives behind them name.
     urls: BTreeMap<PackageName, Url>,
     candidates: RefCell<HashMap<PackageName, Option<Rc<Candidates>>>>,
-    metadata: RefCell<HashMap<PackageName, HashMap<Version, Looked<Arc<Metadata>>>>>,
+    metadata: RefCell<HashMap<PackageName, LookedUp>>,
 }
 
 impl<'r> Facts<'r> {
@@ -79,7 +80,7 @@ impl<'r> Facts<'r> {
                 None
             }
             Err(Fault::Failed(source)) => {
-                return Err(Error::Index { name: name.clone(), needed_by: self.required_at(name), source });
+                return Err(self.failed(name, source));
             }
         };
         self.candidates.borrow_mut().insert(name.clone(), found.clone());
@@ -104,7 +105,7 @@ impl<'r> Facts<'r> {
             Err(Fault::Unusable(why)) => Err(Reason::Metadata(why)),
             Err(Fault::UnknownPackage) => Err(Reason::Metadata("it is gone from the index".to_owned())),
             Err(Fault::Failed(source)) => {
-                return Err(Error::Index { name: name.clone(), needed_by: self.required_at(name), source });
+                return Err(self.failed(name, source));
             }
         };
         if let Err(reason) = &looked {
@@ -128,6 +129,10 @@ impl<'r> Facts<'r> {
     pub(crate) fn required_at(&self, name: &PackageName) -> Option<Origin> {
         let mut requirements = self.manifest.requirements.iter();
         requirements.find(|requirement| requirement.pep508.name == *name).map(|found| found.origin.clone())
+    }
+
+    fn failed(&self, name: &PackageName, source: index::Error) -> Error {
+        Error::Index { name: name.clone(), needed_by: self.required_at(name), source: Box::new(source) }
     }
 
     /// Metadata must speak of the distribution that it was asked for, and may name a newer Python than the index does.
@@ -165,8 +170,7 @@ impl<'r> Facts<'r> {
             };
             if let Some(known) = self.urls.get(&name) {
                 if same_url(known, &url) || self.manifest.urls.contains_key(&name) {
-                    // The user's own URL wins; where it differs, the solver finds nothing wrong with it either: the
-                    // requirement is on the package, not on its place.
+                    // Where it differs from the user's own, the requirement is refused when its turn comes.
                     continue;
                 }
                 return Err(unusable(format!("it is also required from {}", shown(known))));
@@ -175,9 +179,11 @@ impl<'r> Facts<'r> {
                 return Err(unusable(format!("there are more than {MAX_DIRECT_URLS} direct URLs")));
             }
             let (archive, metadata) = self.source.direct(&name, &url).map_err(|fault| match fault {
-                Fault::Failed(source) => {
-                    Error::Index { name: name.clone(), needed_by: Some(origin.clone()), source }
-                }
+                Fault::Failed(source) => Error::Index {
+                    name: name.clone(),
+                    needed_by: Some(origin.clone()),
+                    source: Box::new(source),
+                },
                 Fault::UnknownPackage => unusable("there is nothing".to_owned()),
                 Fault::Unusable(why) => unusable(why),
             })?;

@@ -28,8 +28,8 @@ pub(crate) enum Class {
     Root,
 }
 
-/// A place in the order; the greatest is decided first. A distribution comes before its extras, which follow its
-/// version.
+/// A place in the order; the greatest is decided first. An extra comes before its distribution, and fixes its version:
+/// so what the extra adds is seen, and decided, before the tail of what the distribution itself brings along.
 pub(crate) type Priority = (Class, Reverse<usize>, bool);
 
 /// The order of all packages seen.
@@ -61,9 +61,9 @@ impl Priorities {
 
     /// The place of a package.
     pub(crate) fn get(&self, package: &Package) -> Priority {
-        let Some(name) = package.name() else { return (Class::Root, Reverse(0), true) };
+        let Some(name) = package.name() else { return (Class::Root, Reverse(0), false) };
         let (class, index) = self.by_name.get(name).copied().unwrap_or((Class::Ordinary, usize::MAX));
-        (class, Reverse(index), package.extra().is_none())
+        (class, Reverse(index), package.extra().is_some())
     }
 
     /// Counts a conflict: `affected` was rejected because of the choices of `culprits`.

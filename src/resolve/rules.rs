@@ -225,18 +225,22 @@ impl Candidates {
 
     /// The positions of the versions of a set, newest first.
     fn positions_descending(&self, set: &VersionSet) -> impl Iterator<Item = usize> + '_ {
-        let below = |bound: Bound<&Version>, at_end: bool| {
-            let count = match bound {
-                Bound::Unbounded if at_end => self.versions.len(),
-                Bound::Unbounded => 0,
-                Bound::Included(limit) if at_end => self.versions.partition_point(|version| version <= limit),
-                Bound::Included(limit) => self.versions.partition_point(|version| version < limit),
-                Bound::Excluded(limit) if at_end => self.versions.partition_point(|version| version < limit),
-                Bound::Excluded(limit) => self.versions.partition_point(|version| version <= limit),
-            };
-            count
+        // How many versions lie before a bound, which is the beginning or the end of an interval.
+        let before = |bound: Bound<&Version>, is_end: bool| match bound {
+            Bound::Unbounded => {
+                if is_end {
+                    self.versions.len()
+                } else {
+                    0
+                }
+            }
+            Bound::Included(limit) if is_end => self.versions.partition_point(|version| version <= limit),
+            Bound::Excluded(limit) if !is_end => self.versions.partition_point(|version| version <= limit),
+            Bound::Included(limit) | Bound::Excluded(limit) => {
+                self.versions.partition_point(|version| version < limit)
+            }
         };
-        let spans: Vec<_> = set.iter().map(|(start, end)| below(start, false)..below(end, true)).collect();
+        let spans: Vec<_> = set.iter().map(|(start, end)| before(start, false)..before(end, true)).collect();
         spans.into_iter().rev().flat_map(Iterator::rev)
     }
 }

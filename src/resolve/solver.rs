@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use pep508_rs::{ExtraName, PackageName};
 use pubgrub::{ConflictId, Id, State, Term};
+use url::Url;
 
 use super::dependencies::{self, active};
 use super::explain;
@@ -113,25 +114,25 @@ impl Solver<'_> {
         package: Id<Package>,
         set: &VersionSet,
     ) -> Result<Option<Version>, Error> {
-        let node = &state.package_store[package];
-        let Some(name) = node.name() else { return Ok(Some(Version::new([0]))) };
-        if node.extra().is_some() {
-            // An extra follows its distribution, which has its version already.
-            let base = state.package_store.alloc(Package::Base(name.clone()));
-            if let Some(Term::Positive(chosen)) = state.partial_solution.term_intersection_for_package(base)
-                && let Some(version) = chosen.as_singleton()
-                && set.contains(version)
-            {
-                return Ok(Some(version.clone()));
-            }
-        }
-        let Some(name) = state.package_store[package].name().cloned() else { return Ok(None) };
+        let Some(name) = state.package_store[package].name().cloned() else {
+            return Ok(Some(Version::new([0])));
+        };
         let Some(candidates) = self.facts.candidates(&name)? else {
             state.add_unavailable(package, VersionSet::full(), Reason::UnknownPackage);
             return Ok(None);
         };
+        let is_extra = state.package_store[package].extra().is_some();
+        if is_extra {
+            // An extra and its distribution have one version: one that suits both is worth more than the best for one.
+            let base = state.package_store.alloc(Package::Base(name.clone()));
+            if let Some(Term::Positive(base)) = state.partial_solution.term_intersection_for_package(base)
+                && let Some(version) = candidates.choose(&set.intersection(base))
+            {
+                return Ok(Some(version.clone()));
+            }
+        }
         if let Some(version) = candidates.choose(set) {
-            if state.package_store[package].extra().is_none() {
+            if !is_extra {
                 self.prefetcher.trying(&self.facts, &name, version, set);
             }
             return Ok(Some(version.clone()));
@@ -251,7 +252,7 @@ impl Chosen {
                 name: name.clone(),
                 version: version.clone(),
                 index: url.is_none().then(|| candidates.releases().index.clone()),
-                direct_url: url.map(without_credentials),
+                direct_url: url.map(recorded),
                 archive: file.archive.clone(),
                 requires_python,
                 dependencies: dependencies
@@ -262,4 +263,11 @@ impl Chosen {
         }
         Ok(resolution)
     }
+}
+
+/// A direct URL as it is recorded: the hash that may follow it is checked and kept elsewhere.
+fn recorded(url: &Url) -> Url {
+    let mut url = without_credentials(url);
+    url.set_fragment(None);
+    url
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use pep440_rs::LocalSegment;
 use pep508_rs::PackageName;
 use pubgrub::Term;
 use url::Url;
@@ -296,7 +297,7 @@ fn bounds(set: &VersionSet) -> String {
 /// A bound without what only marks the end or the beginning of a release.
 fn public(version: &Version) -> Version {
     let mut version = version.clone();
-    if version.local().iter().any(|segment| *segment == pep440_rs::LocalSegment::Number(u64::MAX)) {
+    if version.local().contains(&LocalSegment::Number(u64::MAX)) {
         version = version.without_local();
     }
     if version.post() == Some(u64::MAX) {
