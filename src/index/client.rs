@@ -6,8 +6,10 @@ use std::sync::Arc;
 use pep508_rs::PackageName;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use url::Url;
 
+use super::cache::Freshness;
 use super::download::{self, Download, Downloaded};
 use super::flights::Flights;
 use super::lookup::Source;
@@ -149,23 +151,27 @@ impl Index {
         self.0.downloads.get(sha256, work).await
     }
 
-    /// Asks for the releases of a project in the background, in the hope that they will be needed.
-    pub fn prefetch_releases(&self, runtime: &Handle, name: PackageName) {
+    /// Asks for the releases of a project in the background, in the hope that they will be needed. Abort it when they are
+    /// not: whoever waits for the same answer takes over.
+    pub fn prefetch_releases(&self, runtime: &Handle, name: PackageName) -> AbortHandle {
         let this = self.clone();
-        runtime.spawn(async move {
+        let task = runtime.spawn(async move {
             // Nothing closes the semaphore. Whoever needs the answer gets the error too.
             let _permit = this.0.speculation.acquire().await;
             let _ = this.releases(&name).await;
         });
+        task.abort_handle()
     }
 
-    /// Asks for the metadata of a file in the background, in the hope that it will be needed.
-    pub fn prefetch_metadata(&self, runtime: &Handle, file: ReleaseFile) {
+    /// Asks for the metadata of a file in the background, in the hope that it will be needed; otherwise like
+    /// [`Index::prefetch_releases`].
+    pub fn prefetch_metadata(&self, runtime: &Handle, file: ReleaseFile) -> AbortHandle {
         let this = self.clone();
-        runtime.spawn(async move {
+        let task = runtime.spawn(async move {
             let _permit = this.0.speculation.acquire().await;
             let _ = this.metadata(&file).await;
         });
+        task.abort_handle()
     }
 
     /// What went over the network so far.
@@ -200,7 +206,7 @@ impl Index {
         url: &Url,
         sha256: Option<Digest>,
         size: Option<u64>,
-        known: Option<&super::cache::Freshness>,
+        known: Option<&Freshness>,
     ) -> Result<Downloaded, Error> {
         match url.scheme() {
             "https" | "http" => Download { url, sha256, size, known }.run(self.web(), self.store()).await,
@@ -213,7 +219,7 @@ impl Index {
                 };
                 let store = Arc::clone(self.store());
                 let blob = blocking(move || download::import(&path, sha256, size, &store)).await?;
-                Ok(Downloaded::File(blob, Default::default()))
+                Ok(Downloaded::File(blob, Freshness::default()))
             }
             scheme => Err(Error::DirectUrl {
                 url: net::redacted(url),

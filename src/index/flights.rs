@@ -10,7 +10,9 @@ use super::Error;
 
 /// Answers by key. Each is worked out once and kept, failures included: what failed after all retries would fail again.
 /// When the task that works one out is dropped, the next that waits takes over.
-pub(super) struct Flights<K, V>(Mutex<HashMap<K, Arc<OnceCell<Result<V, Error>>>>>);
+pub(super) struct Flights<K, V>(Mutex<HashMap<K, Arc<Flight<V>>>>);
+
+type Flight<V> = OnceCell<Result<V, Error>>;
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {

@@ -182,7 +182,7 @@ async fn from_ranges(index: &Index, archive: &Archive, wheel: &WheelName) -> Res
             return Ok(None);
         }
         total = Some(found_total);
-        windows.push(Window { start: range.start, bytes: answer.body });
+        tail::add(&mut windows, Window { start: range.start, bytes: answer.body });
         match tail::metadata(found_total, &windows, wheel) {
             Ok(Step::Found(bytes)) => return Ok(Some(bytes)),
             Ok(Step::Need(range)) => wanted = Some(range),
@@ -202,7 +202,7 @@ async fn from_blob(blob: Blob, wheel: WheelName) -> Result<Vec<u8>, Error> {
                 Step::Found(bytes) => return Ok(bytes),
                 Step::Need(range) => {
                     let window = read_range(&mut file, range);
-                    windows.push(window.map_err(store::Error::io("read", blob.path()))?);
+                    tail::add(&mut windows, window.map_err(store::Error::io("read", blob.path()))?);
                 }
             }
         }

@@ -12,8 +12,8 @@ use flate2::read::DeflateDecoder;
 
 use crate::model::WheelName;
 
-/// The largest directory that is read.
-const LARGEST_DIRECTORY: u64 = 64 << 20;
+/// The largest directory that is read: a hundred thousand files and more.
+const LARGEST_DIRECTORY: u64 = 16 << 20;
 /// The largest `METADATA` that is read.
 pub(super) const LARGEST_METADATA: u64 = 16 << 20;
 
@@ -52,11 +52,23 @@ impl From<&str> for Stop {
     }
 }
 
-/// How much of the end of an archive is worth reading first. The directory takes about 100 bytes a file; a hundredth
-/// part of the archive holds it for nearly all wheels.
+/// How much of the end of an archive is worth reading first. What it takes to have the directory and `METADATA` grows
+/// about with the square root of the archive: of 138 popular wheels this was enough for 107, and one range more for 21.
 pub(super) fn first_range(total: u64) -> Range<u64> {
-    let len = (total / 64).clamp(24 << 10, 1 << 20);
+    let len = (total.isqrt() * 56).clamp(16 << 10, 256 << 10);
     total.saturating_sub(len)..total
+}
+
+/// Adds a window to those that are known; one that ends where another begins is joined to it.
+pub(super) fn add(windows: &mut Vec<Window>, mut new: Window) {
+    let end = new.start + new.bytes.len() as u64;
+    match windows.iter_mut().find(|window| window.start == end) {
+        Some(next) => {
+            new.bytes.append(&mut next.bytes);
+            *next = new;
+        }
+        None => windows.push(new),
+    }
 }
 
 /// The `METADATA` of `wheel`, an archive of `total` bytes of which `windows` are known. The error says what is wrong.
@@ -86,7 +98,7 @@ struct Archive<'a> {
 impl<'a> Archive<'a> {
     fn metadata(&self, wheel: &WheelName) -> Result<Vec<u8>, Stop> {
         let directory = self.directory()?;
-        let entry = find(self.slice(directory.clone())?, wheel)?;
+        let entry = find(self.slice_within(directory.clone(), &self.around(&directory))?, wheel)?;
         if entry.compressed > LARGEST_METADATA || entry.size > LARGEST_METADATA {
             return Err("its METADATA is too large".into());
         }
@@ -108,14 +120,23 @@ impl<'a> Archive<'a> {
         inflate(data, &entry)
     }
 
+    /// The range to ask for where the directory is not known: as far as it is not, and as much before it as `METADATA` and
+    /// what commonly follows it take, which is RECORD, of about the directory's size.
+    fn around(&self, directory: &Range<u64>) -> Range<u64> {
+        let before = (16 << 10) + (directory.end - directory.start) / 4 * 3;
+        let known = self.windows.iter().map(|window| window.start).filter(|start| *start > directory.start);
+        let end = known.fold(directory.end, u64::min);
+        directory.start.saturating_sub(before)..end
+    }
+
     /// Where the directory is.
     fn directory(&self) -> Result<Range<u64>, Stop> {
         // The end record is followed by a comment of at most 65535 bytes, usually by none.
         if self.total < END_LEN as u64 {
             return Err("it is too short for a zip archive".into());
         }
-        let known = self.windows.iter().find(|w| w.start + w.bytes.len() as u64 == self.total);
-        let tail = known.ok_or_else(|| Stop::Need(first_range(self.total)))?;
+        let ends = self.windows.iter().filter(|w| w.start + w.bytes.len() as u64 == self.total);
+        let tail = ends.max_by_key(|w| w.bytes.len()).ok_or_else(|| Stop::Need(first_range(self.total)))?;
         let end = (0..=tail.bytes.len().saturating_sub(END_LEN)).rev().find(|&at| {
             let record = &tail.bytes[at..];
             record.starts_with(b"PK\x05\x06")
@@ -275,4 +296,98 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+#[path = "../../tests/support/wheels.rs"]
+mod wheels;
+
+#[cfg(test)]
+mod tests {
+    use super::wheels::{self, Zip};
+    use super::*;
+
+    fn name() -> WheelName {
+        "foo_bar-1.0-py3-none-any.whl".parse().unwrap()
+    }
+
+    /// Reads as a client does; gives the number of ranges too.
+    fn read(bytes: &[u8]) -> Result<(Vec<u8>, usize), String> {
+        let mut windows = Vec::new();
+        for count in 0..10 {
+            match metadata(bytes.len() as u64, &windows, &name())? {
+                Step::Found(found) => return Ok((found, count)),
+                Step::Need(range) => {
+                    let (from, to) = (range.start as usize, range.end as usize);
+                    add(&mut windows, Window { start: range.start, bytes: bytes[from..to].to_vec() });
+                }
+            }
+        }
+        Err("it does not end".to_owned())
+    }
+
+    #[test]
+    fn one_range_is_enough_for_a_small_wheel() {
+        let text = wheels::metadata("foo-bar", "1.0", &["Requires-Dist: x"]);
+        let (found, ranges) = read(&wheels::wheel("foo_bar", "1.0", &text)).unwrap();
+        assert_eq!((found, ranges), (text.into_bytes(), 1));
+    }
+
+    #[test]
+    fn what_the_first_range_lacks_is_asked_for() {
+        let noise = vec![7; 300 << 10];
+        let first = Zip::default().stored("foo_bar-1.0.dist-info/METADATA", b"hello").stored("noise", &noise);
+        for zip64 in [false, true] {
+            let zip =
+                Zip::default().stored("foo_bar-1.0.dist-info/METADATA", b"hello").stored("noise", &noise);
+            assert_eq!(read(&zip.finish_with(zip64, b"")), Ok((b"hello".to_vec(), 2)));
+        }
+        let (found, _) = read(&first.finish_with(true, &[b'c'; 60 << 10])).unwrap();
+        assert_eq!(found, b"hello");
+    }
+
+    #[test]
+    fn a_directory_larger_than_the_first_range_takes_one_more() {
+        let mut zip = Zip::default();
+        for i in 0..1_000 {
+            zip = zip.stored(&format!("foo_bar/a_module_with_quite_a_long_name_{i}.py"), b"");
+        }
+        let bytes = zip.stored("foo_bar-1.0.dist-info/METADATA", b"hello").finish();
+        assert_eq!(read(&bytes), Ok((b"hello".to_vec(), 2)));
+    }
+
+    #[test]
+    fn of_several_the_one_of_the_wheel_is_taken() {
+        let several = |second: &str| {
+            let zip = Zip::default().stored("other-2.dist-info/METADATA", b"other");
+            read(&zip.stored(second, b"own").stored("vendored/a-1.dist-info/METADATA", b"").finish())
+        };
+        assert_eq!(several("Foo.Bar-1.0.0.dist-info/METADATA").unwrap().0, b"own");
+        assert!(several("another-2.dist-info/METADATA").unwrap_err().contains("no METADATA"));
+        let twice = Zip::default().stored("foo_bar-1.0.dist-info/METADATA", b"a");
+        let twice = twice.stored("foo_bar-1.0.dist-info/METADATA", b"b").finish();
+        assert!(read(&twice).unwrap_err().contains("several"));
+    }
+
+    #[test]
+    fn damage_is_told_and_never_a_panic() {
+        assert!(read(b"").unwrap_err().contains("too short"));
+        assert!(read(&[0; 100]).unwrap_err().contains("no zip directory"));
+        assert!(read(&[0; 200 << 10]).unwrap_err().contains("no zip directory"));
+        let text = wheels::metadata("foo-bar", "1.0", &[]);
+        let sound = wheels::wheel("foo_bar", "1.0", &text);
+        let zip64 = Zip::default().deflated("foo_bar-1.0.dist-info/METADATA", text.as_bytes());
+        for sound in [sound, zip64.finish_with(true, b"")] {
+            for at in 0..sound.len() {
+                for value in [0, 0x7f, 0xff] {
+                    let mut broken = sound.clone();
+                    broken[at] = value;
+                    // Either an error, or the damage was elsewhere.
+                    if let Ok((found, _)) = read(&broken) {
+                        assert_eq!(found, text.as_bytes());
+                    }
+                }
+            }
+        }
+    }
 }
