@@ -22,7 +22,8 @@ pub use options::{Delivery, Freshness, Goal, Options};
 pub use progress::{Event, Progress};
 pub use report::{
     EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
-    PackageReport, PlatformReport, Report, Role, Timings, Transfer, TransferReport, WarningReport,
+    OriginReport, PackageReport, PlatformReport, Report, Role, Timings, Transfer, TransferReport,
+    WarningReport,
 };
 
 use context::Context;
@@ -68,7 +69,12 @@ async fn stages(
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) -> Result<(), Error> {
-    let project = project::discover(&options.project)?;
+    let variables = |name: &str| std::env::var(name).ok();
+    let selection = match &options.branch {
+        Some(branch) => project::Selection { branch: Some(branch.clone()) },
+        None => project::Selection::detect(&options.project, &variables),
+    };
+    let project = project::discover_with(&options.project, &selection, &variables)?;
     report.project.clone_from(&project.name);
     report.revision = context::revision(&project.root);
     report.warnings.extend(project.warnings.iter().map(Into::into));

@@ -53,6 +53,8 @@ pub struct Options {
     pub project: PathBuf,
     /// The components to work on, as named by the user; empty for all.
     pub components: Vec<String>,
+    /// The branch that is built for; otherwise what the CI system or git says.
+    pub branch: Option<String>,
     /// The base image; goes before what the project's files say.
     pub base: Option<Source>,
     /// The Python; goes before what the project's files say.

@@ -190,10 +190,23 @@ pub struct EnvironmentReport {
     pub base: Option<String>,
     /// The requirements, normalised and sorted.
     pub requirements: Vec<String>,
+    /// Where each requirement is stated.
+    pub origins: Vec<OriginReport>,
     /// Conda requirements: none yet.
     pub conda: Vec<String>,
     /// Conda channels: none yet.
     pub channels: Vec<String>,
+}
+
+/// Where a requirement is stated.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct OriginReport {
+    /// The requirement, as in `requirements`; `python` with a version for the Python that is asked for.
+    pub requirement: String,
+    /// The file.
+    pub file: String,
+    /// Its line.
+    pub line: Option<u32>,
 }
 
 /// Milliseconds of wall-clock time from the start of a part's first piece to the end of its last.

@@ -101,6 +101,9 @@ pub struct ProjectArguments {
     /// Only this component: NAME, or flow/NAME, deployment/NAME (repeatable).
     #[arg(short, long, value_name = "NAME")]
     pub component: Vec<String>,
+    /// The branch, for branch filters and environments [default: the CI system's, else what git has checked out].
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
     /// The base image: a registry reference, or oci:DIR[:NAME].
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
@@ -188,6 +191,7 @@ impl ProjectArguments {
         Ok(Options {
             project: self.project.clone(),
             components: self.component.clone(),
+            branch: self.branch.clone(),
             base,
             python: self.python,
             platform: self.platform,

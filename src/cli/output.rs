@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
-use crate::bake::{Goal, LayerOrigin, LockStatus, Outcome, Report, Role, Transfer};
+use crate::bake::{Goal, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer};
 use crate::model::ExitCode;
 
 /// Log lines go to stderr, from warnings on, or as much as was asked for.
@@ -172,8 +172,10 @@ fn plan(report: &Report) -> String {
             environment.python,
             environment.components.join(", ")
         );
-        for requirement in &environment.requirements {
-            text += &format!("  {requirement}\n");
+        let width = environment.origins.iter().map(|o| o.requirement.chars().count()).max().unwrap_or(0);
+        for OriginReport { requirement, file, line } in &environment.origins {
+            let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+            text += &format!("  {requirement:<0$}  {file}{line}\n", width.min(60));
         }
     }
     for image in &report.images {

@@ -14,6 +14,10 @@ const MAX_FILES: usize = 500_000;
 /// A file larger than this is more likely data than code.
 const BIG_FILE: u64 = 50 * 1024 * 1024;
 
+/// The ends of the names of files that the platform takes into a deployment's code where nothing is said.
+const SUFFIXES: [&str; 13] =
+    [".py", ".txt", ".yaml", ".yml", ".json", ".html", ".css", ".js", ".jsx", ".ts", ".tsx", ".md", ".rst"];
+
 /// The code files of one component.
 #[derive(Debug, Clone, Default)]
 pub struct CodeFiles {
@@ -58,11 +62,32 @@ pub enum CodeFileKind {
 /// Credentials, version control, caches and locks are left out.
 pub fn code_files(project: &Project, component: &Component) -> Result<CodeFiles, Error> {
     let is_plain = component.kind == ComponentKind::Package;
-    let taken = if is_plain { vec![""] } else { vec!["src", component.folder.as_str()] };
+    let mut taken = if is_plain { vec![""] } else { vec!["src", component.folder.as_str()] };
+    // Folders that the configuration adds, without those inside of others.
+    let is_within = |path: &str, other: &str| Path::new(path).starts_with(other);
+    let paths = &component.code.paths;
+    let added: Vec<&str> = paths
+        .iter()
+        .map(String::as_str)
+        .filter(|path| !taken.iter().any(|known| is_within(path, known)))
+        .filter(|path| !paths.iter().any(|other| other != path && is_within(path, other)))
+        .collect();
+    taken.extend(&added);
+    let suffixes: Vec<&str> = match &component.code.suffixes {
+        Some(suffixes) => suffixes.iter().map(String::as_str).collect(),
+        None => SUFFIXES.to_vec(),
+    };
     let mut warnings = Vec::new();
-    let mut walk = |folder: &str| {
-        let mut walk =
-            Walk { project, taken: &taken, is_plain, files: Vec::new(), warnings: Vec::new(), seen: 0 };
+    let mut walk = |folder: &str, suffixes: Option<&[&str]>| {
+        let mut walk = Walk {
+            project,
+            taken: &taken,
+            is_plain,
+            suffixes,
+            files: Vec::new(),
+            warnings: Vec::new(),
+            seen: 0,
+        };
         walk.folder(folder)?;
         let Walk { mut files, warnings: mut found, .. } = walk;
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -70,8 +95,18 @@ pub fn code_files(project: &Project, component: &Component) -> Result<CodeFiles,
         warnings.append(&mut found);
         Ok::<_, Error>(files)
     };
-    let shared = if is_plain { Vec::new() } else { walk("src")? };
-    let own = walk(&component.folder)?;
+    let shared = if is_plain { Vec::new() } else { walk("src", None)? };
+    let mut own = walk(&component.folder, None)?;
+    for folder in added {
+        let found = walk(folder, Some(&suffixes))?;
+        // The project as a whole holds `src/` and the component's folder, which are there already.
+        let is_new = |file: &CodeFile| {
+            let path = file.path.strip_prefix("app/").unwrap_or(&file.path);
+            !is_within(path, "src") && !is_within(path, &component.folder)
+        };
+        own.extend(found.into_iter().filter(is_new));
+    }
+    own.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(CodeFiles { shared, own, warnings })
 }
 
@@ -90,6 +125,8 @@ struct Walk<'a> {
     /// The folders whose files are in the image.
     taken: &'a [&'a str],
     is_plain: bool,
+    /// The ends of the names of the files that count; `None`: all.
+    suffixes: Option<&'a [&'a str]>,
     files: Vec<CodeFile>,
     warnings: Vec<Warning>,
     /// Entries seen.
@@ -203,6 +240,9 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, source: PathBuf, path: String, metadata: &Metadata) {
+        if self.suffixes.is_some_and(|suffixes| !suffixes.iter().any(|suffix| path.ends_with(suffix))) {
+            return;
+        }
         if !metadata.is_file() {
             self.warn(&path, "it is neither a file nor a directory: it is left out");
             return;

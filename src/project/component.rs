@@ -76,6 +76,39 @@ pub struct Component {
     pub run: Run,
     /// The distribution's metadata, of a plain project with a `[project]` table.
     pub package: Option<PackageMetadata>,
+    /// What a deployment says of its code (`package`).
+    pub code: CodePackage,
+}
+
+/// What a deployment's configuration says of its code, besides its own folder and `src/`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CodePackage {
+    /// Folders relative to the project, in order; the empty one is the project itself.
+    pub paths: Vec<String>,
+    /// The ends of the names of the files in them that count; `None`: the platform's own list.
+    pub suffixes: Option<Vec<String>>,
+}
+
+impl CodePackage {
+    /// The working directory: the platform unpacks the one folder there.
+    pub(super) fn working_dir(&self) -> String {
+        match &self.paths[..] {
+            [only] if !only.is_empty() => format!("/app/{only}"),
+            _ => "/app".to_owned(),
+        }
+    }
+
+    /// `PYTHONPATH`: the folders, then what every deployment has.
+    pub(super) fn python_path(&self) -> Vec<String> {
+        let own = self.paths.iter().filter(|path| !path.is_empty()).map(|path| format!("/app/{path}"));
+        let mut all: Vec<String> = own.collect();
+        for path in ["/app", "/app/src"] {
+            if !all.iter().any(|known| known == path) {
+                all.push(path.to_owned());
+            }
+        }
+        all
+    }
 }
 
 impl Component {
@@ -294,6 +327,7 @@ mod tests {
             readme: None,
             run: Run::default(),
             package: None,
+            code: CodePackage::default(),
         }
     }
 

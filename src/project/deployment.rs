@@ -7,16 +7,36 @@ use super::pyproject::Pyproject;
 use super::shell;
 use super::source::Root;
 use super::yaml::{self, Node, Type, Value};
-use super::{BaseRequest, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest, Run};
+use super::{
+    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest, Run,
+};
 use crate::model::{Origin, Variables, Warning};
 
-/// The names that a configuration may have, in the order they are looked for.
-const CONFIGS: [&str; 2] = ["config.yml", "config.yaml"];
+/// The name of a configuration where nothing else is chosen.
+const CONFIG: &str = "config.yml";
 const QUOTE: Option<&str> = Some("put the value in quotes");
 
-/// The configuration file of a deployment, if it has one.
-pub(super) fn config_file(root: &Root, name: &str) -> Option<String> {
-    CONFIGS.iter().map(|config| format!("deployments/{name}/{config}")).find(|file| root.is_file(file))
+/// What deployments have that name nothing themselves.
+pub(super) struct ProjectWide {
+    pub dependencies: Dependencies,
+    /// Whether the platform's tool names the project's file to each deployment; otherwise its client looks in the code.
+    pub is_named: bool,
+}
+
+/// The configuration file of a deployment, if it has one; `chosen` is the name that the branch's environment gives it.
+pub(super) fn config_file(root: &Root, name: &str, chosen: Option<&str>) -> Option<String> {
+    let chosen = chosen.unwrap_or(CONFIG);
+    let other = match (chosen.strip_suffix(".yml"), chosen.strip_suffix(".yaml")) {
+        (Some(stem), _) => Some(format!("{stem}.yaml")),
+        (_, Some(stem)) => Some(format!("{stem}.yml")),
+        _ => None,
+    };
+    let configs = [Some(chosen.to_owned()), other];
+    configs
+        .into_iter()
+        .flatten()
+        .map(|config| format!("deployments/{name}/{config}"))
+        .find(|file| root.is_file(file))
 }
 
 /// Reads the deployment in `deployments/NAME`. `project` is what a deployment has that names nothing itself.
@@ -24,7 +44,7 @@ pub(super) fn component(
     root: &Root,
     name: &str,
     file: &str,
-    project: &Dependencies,
+    project: &ProjectWide,
     variables: Variables<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(Component, IndexSettings), Error> {
@@ -37,9 +57,20 @@ pub(super) fn component(
         ));
     }
     config.warn(warnings);
-    let (mut dependencies, indexes) = match config.node.get("dependencies") {
-        Some(stated) if !stated.is_empty() => config.dependencies(root, stated, variables)?,
-        _ => unstated(root, &folder, project, variables, warnings)?,
+    let package = config.package()?;
+    let stated = match config.node.get("dependencies") {
+        Some(stated) if !stated.is_empty() => Some(config.dependencies(root, stated, variables)?),
+        _ => None,
+    };
+    // A Python alone is no choice of packages: the platform's client looks for them as if nothing were said.
+    let (mut dependencies, indexes) = match stated {
+        Some(Stated { dependencies, indexes, has_source: true }) => (dependencies, indexes),
+        stated => {
+            let sniffed = sniff(root, &package.paths, project, variables)?;
+            let (mut found, indexes) = unstated(root, &folder, &package.paths, sniffed, variables, warnings)?;
+            found.python = stated.and_then(|stated| stated.dependencies.python).or(found.python);
+            (found, indexes)
+        }
     };
     if let Some((python, origin)) = config.text(&config.node, "python")? {
         dependencies.python = Some(PythonRequest::parse(python, origin)?);
@@ -62,26 +93,55 @@ pub(super) fn component(
         readme: root.readme(&folder),
         run: Run {
             command: shell::command(&config.commands()?),
-            working_dir: "/app".to_owned(),
-            python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
+            working_dir: package.working_dir(),
+            python_path: package.python_path(),
             ports: config.port()?.into_iter().collect(),
             env: config.environment()?,
         },
         package: None,
+        code: package,
         folder,
     };
     Ok((component, indexes))
 }
 
-/// The dependencies of a deployment whose configuration names none: the project's, with those of a file beside the
-/// configuration laid over them.
+/// The dependencies that the platform's client finds for a deployment that names none: the project's, or, where the
+/// project's file is not named to it, those of a file in the first of its code's folders that has one.
+fn sniff(
+    root: &Root,
+    paths: &[String],
+    project: &ProjectWide,
+    variables: Variables<'_>,
+) -> Result<(Dependencies, IndexSettings), Error> {
+    if project.is_named || paths.is_empty() || paths.iter().any(String::is_empty) {
+        return Ok((project.dependencies.clone(), IndexSettings::default()));
+    }
+    for path in paths {
+        if let Some(pyproject) = Pyproject::read(root, &format!("{path}/pyproject.toml"))? {
+            return Ok(pyproject.dependencies(root, variables)?.unwrap_or_default());
+        }
+        let requirements = format!("{path}/requirements.txt");
+        if root.is_file(&requirements) {
+            return read_requirements(root, &requirements, None, variables);
+        }
+    }
+    Ok(Default::default())
+}
+
+/// The dependencies of a deployment whose configuration names none: those that are `sniffed`, with those of a file beside
+/// the configuration laid over them.
 fn unstated(
     root: &Root,
     folder: &str,
-    project: &Dependencies,
+    paths: &[String],
+    sniffed: (Dependencies, IndexSettings),
     variables: Variables<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<(Dependencies, IndexSettings), Error> {
+    let (project, named) = sniffed;
+    if paths.iter().any(|path| path == folder) {
+        return Ok((project, named));
+    }
     let pyproject = Pyproject::read(root, &format!("{folder}/pyproject.toml"))?;
     let requirements = format!("{folder}/requirements.txt");
     let has_requirements = root.is_file(&requirements);
@@ -99,11 +159,20 @@ fn unstated(
         let (own, indexes) = read_requirements(root, &requirements, None, variables)?;
         found = Some((requirements, own, indexes));
     }
-    let Some((file, own, indexes)) = found else { return Ok((project.clone(), IndexSettings::default())) };
+    let Some((file, own, mut indexes)) = found else { return Ok((project, named)) };
     let message = "it is laid over the project's dependencies here, but the platform's client would not read it: \
                    name it under `dependencies` in the configuration to have it everywhere";
     warnings.push(Warning::at(Origin::file(file), message));
+    indexes.merge(named)?;
     Ok((project.overridden_by(&own), indexes))
+}
+
+/// What `dependencies` says.
+struct Stated {
+    dependencies: Dependencies,
+    indexes: IndexSettings,
+    /// Whether it names packages, or that there are none.
+    has_source: bool,
 }
 
 /// A configuration being read.
@@ -117,15 +186,11 @@ impl Config<'_> {
         Origin::line(self.file, node.line)
     }
 
-    /// Warns of keys that would change the image or how it runs, and are not read yet.
+    /// Warns of keys that people take for others.
     fn warn(&self, warnings: &mut Vec<Warning>) {
-        for (key, message) in [
-            ("package", "`package` is not read: the deployment's folder and `src/` go into the image"),
-            ("env", "`env` means nothing to the platform: variables are set under `environment`"),
-        ] {
-            if let Some(node) = self.node.get(key).filter(|node| !node.is_empty()) {
-                warnings.push(Warning::at(self.origin(node), message));
-            }
+        if let Some(node) = self.node.get("env").filter(|node| !node.is_empty()) {
+            let message = "`env` means nothing to the platform: variables are set under `environment`";
+            warnings.push(Warning::at(self.origin(node), message));
         }
     }
 
@@ -143,12 +208,7 @@ impl Config<'_> {
         }
     }
 
-    fn dependencies(
-        &self,
-        root: &Root,
-        stated: &Node,
-        variables: Variables<'_>,
-    ) -> Result<(Dependencies, IndexSettings), Error> {
+    fn dependencies(&self, root: &Root, stated: &Node, variables: Variables<'_>) -> Result<Stated, Error> {
         let Value::Map(entries) = &stated.value else {
             return Err(Error::invalid(self.origin(stated), "`dependencies` must be a mapping"));
         };
@@ -206,7 +266,7 @@ impl Config<'_> {
         if let Some((text, origin)) = python {
             dependencies.python = Some(PythonRequest::parse(text, origin)?);
         }
-        Ok((dependencies, indexes))
+        Ok(Stated { dependencies, indexes, has_source: source.is_some() })
     }
 
     /// `dependencies.pypi`: names and versions.
@@ -239,6 +299,43 @@ impl Config<'_> {
             }
         }
         Ok(())
+    }
+
+    /// `package`: the folders of the code, and the ends of its files' names.
+    fn package(&self) -> Result<CodePackage, Error> {
+        let mut package = CodePackage::default();
+        let Some(node) = self.node.get("package").filter(|node| !node.is_empty()) else { return Ok(package) };
+        for (text, origin) in self.strings(node, "src_paths")?.unwrap_or_default() {
+            let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+            if text.starts_with('/') || parts.contains(&"..") {
+                return Err(Error::OutsideFile { origin, file: text.to_owned() });
+            }
+            let path = parts.join("/");
+            if !package.paths.contains(&path) {
+                package.paths.push(path);
+            }
+        }
+        let suffixes = self.strings(node, "suffixes")?;
+        package.suffixes = suffixes.map(|list| list.into_iter().map(|(text, _)| text.to_owned()).collect());
+        Ok(package)
+    }
+
+    /// A list of strings under a key; one string stands for a list of itself, parted at commas.
+    fn strings<'n>(&self, node: &'n Node, key: &str) -> Result<Option<Vec<(&'n str, Origin)>>, Error> {
+        let Some(node) = node.get(key).filter(|node| !node.is_empty()) else { return Ok(None) };
+        if let Some((text, Type::Text)) = node.scalar() {
+            let parts = text.split(',').map(|part| (part.trim(), self.origin(node)));
+            return Ok(Some(parts.filter(|(part, _)| !part.is_empty()).collect()));
+        }
+        let wrong = |node: &Node| {
+            Error::invalid(self.origin(node), format!("`package.{key}` must be a list of strings"))
+        };
+        let Value::List(list) = &node.value else { return Err(wrong(node)) };
+        let strings = list.iter().map(|node| match node.scalar() {
+            Some((text, Type::Text)) => Ok((text, self.origin(node))),
+            _ => Err(wrong(node)),
+        });
+        strings.collect::<Result<_, _>>().map(Some)
     }
 
     fn commands(&self) -> Result<Vec<String>, Error> {

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::branch::{self, BranchSettings};
 use super::dependencies::{Dependencies, read_requirements};
 use super::flow::ProjectBase;
 use super::pyproject::{Pyproject, Stated};
 use super::source::Root;
 use super::toml::Toml;
 use super::{
-    Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run, asset,
-    deployment, flow,
+    CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run,
+    Selection, asset, deployment, flow,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -19,23 +20,25 @@ const PYPROJECT: &str = "pyproject.toml";
 const REQUIREMENTS: &str = "requirements.txt";
 
 /// Reads the project in `root`, exactly that directory: an Outerbounds project if it holds `obproject.toml`, otherwise a
-/// plain Python project. Variables in index URLs come from the process's environment.
+/// plain Python project. The branch, and variables in index URLs, come from the process's environment.
 pub fn discover(root: &Path) -> Result<Project, Error> {
-    discover_with(root, &|name| std::env::var(name).ok())
+    let variables = |name: &str| std::env::var(name).ok();
+    discover_with(root, &Selection::detect(root, &variables), &variables)
 }
 
-/// As [`discover`], with the values of variables given.
-pub fn discover_with(root: &Path, variables: Variables<'_>) -> Result<Project, Error> {
+/// As [`discover`], with the selection and the values of variables given.
+pub fn discover_with(root: &Path, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
     let root = Root::open(root)?;
+    let several = root.is_file("obproject_multi.toml");
     if root.is_file(OBPROJECT) {
-        return outerbounds(&root, variables);
+        if several {
+            let problem = "obproject.toml stands beside it: a directory is one project, or holds several";
+            return Err(Error::invalid(Origin::file("obproject_multi.toml"), problem));
+        }
+        return outerbounds(&root, selection, variables);
     }
-    if root.is_file("obproject_multi.toml") {
-        return Err(Error::Unsupported {
-            origin: Origin::file("obproject_multi.toml"),
-            what: "a directory of several projects".to_owned(),
-            hint: "name the directory of one of its projects",
-        });
+    if several {
+        return Err(branch::several(&root)?);
     }
     plain(&root, variables)
 }
@@ -121,6 +124,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             env: BTreeMap::new(),
         },
         package,
+        code: CodePackage::default(),
     };
     Ok(Project {
         root: root.path.clone(),
@@ -133,7 +137,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
     })
 }
 
-fn outerbounds(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
+fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
     let mut warnings = Vec::new();
     let toml = Toml::parse(OBPROJECT, root.read(OBPROJECT, None)?)?;
     let name = match toml.string(&["project"])? {
@@ -143,7 +147,8 @@ fn outerbounds(root: &Root, variables: Variables<'_>) -> Result<Project, Error> 
             return Err(Error::Invalid { origin, problem, hint: Some("write `project = \"NAME\"`") });
         }
     };
-    warn_of_deployment_configs(&toml, &mut warnings);
+    let settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
+    check_dependencies_table(&toml, &mut warnings)?;
     let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
 
     let mut indexes = IndexSettings::default();
@@ -175,21 +180,41 @@ fn outerbounds(root: &Root, variables: Variables<'_>) -> Result<Project, Error> 
 
     let mut components = Vec::new();
     for name in folders(root, "flows", &mut warnings)? {
+        if !branch::deploys(root, &format!("flows/{name}"), selection, &mut warnings)? {
+            continue;
+        }
         if root.is_file(&format!("flows/{name}/flow.py")) {
-            components.push(flow::component(root, &name, project_base.as_ref(), &mut warnings)?);
+            components.push(flow::component(
+                root,
+                &name,
+                project_base.as_ref(),
+                &settings.flow_configs,
+                &mut warnings,
+            )?);
         } else {
             let message = "it holds no flow.py: it is left out";
             warnings.push(Warning::at(Origin::file(format!("flows/{name}")), message));
         }
     }
+    let project_wide = deployment::ProjectWide {
+        dependencies: project_dependencies,
+        is_named: include_pyproject && pyproject.is_some(),
+    };
     for name in folders(root, "deployments", &mut warnings)? {
-        if let Some(file) = deployment::config_file(root, &name) {
+        // The platform skips such folders among the deployments, though not among the flows.
+        if name.starts_with('_')
+            || !branch::deploys(root, &format!("deployments/{name}"), selection, &mut warnings)?
+        {
+            continue;
+        }
+        if let Some(file) = deployment::config_file(root, &name, settings.deployment_config.as_deref()) {
             let (component, named) =
-                deployment::component(root, &name, &file, &project_dependencies, variables, &mut warnings)?;
+                deployment::component(root, &name, &file, &project_wide, variables, &mut warnings)?;
             indexes.merge(named)?;
             components.push(component);
         } else {
-            let message = "it holds no config.yml: it is left out";
+            let config = settings.deployment_config.as_deref().unwrap_or("config.yml");
+            let message = format!("it holds no {}: it is left out", config.escape_debug());
             warnings.push(Warning::at(Origin::file(format!("deployments/{name}")), message));
         }
     }
@@ -208,6 +233,21 @@ fn outerbounds(root: &Root, variables: Variables<'_>) -> Result<Project, Error> 
     })
 }
 
+/// Checks `[dependencies]`, and warns where the platform would bake nothing.
+fn check_dependencies_table(toml: &Toml, warnings: &mut Vec<Warning>) -> Result<(), Error> {
+    toml.string(&["dependencies", "package_suffixes"])?;
+    if let Some((environment, origin)) = toml.string(&["dependencies", "environment"])?
+        && environment != "fast-bakery"
+    {
+        let message = format!(
+            "with the environment `{}` the platform bakes no images for flows: they are made here all the same",
+            environment.escape_debug()
+        );
+        warnings.push(Warning::at(origin, message));
+    }
+    Ok(())
+}
+
 /// The folders in `flows` or `deployments`, without hidden ones and caches.
 fn folders(root: &Root, parent: &str, warnings: &mut Vec<Warning>) -> Result<Vec<String>, Error> {
     let mut names = root.list(parent)?;
@@ -222,22 +262,4 @@ fn folders(root: &Root, parent: &str, warnings: &mut Vec<Warning>) -> Result<Vec
         root.is_dir(&path)
     });
     Ok(names)
-}
-
-/// Warns where an environment of the platform would take another configuration file for the deployments.
-fn warn_of_deployment_configs(toml: &Toml, warnings: &mut Vec<Warning>) {
-    let Some(environments) = toml.get(&["environments"]).and_then(|item| item.as_table_like()) else {
-        return;
-    };
-    for (name, _) in environments.iter() {
-        let path = ["environments", name, "deployment_config"];
-        let config = toml.get(&path).and_then(|item| item.as_str()).unwrap_or("config.yml");
-        if !matches!(config, "config.yml" | "config.yaml") {
-            let message = format!(
-                "deployments are read from config.yml: `{}` is not chosen yet",
-                config.escape_debug()
-            );
-            warnings.push(Warning::at(toml.origin(&path), message));
-        }
-    }
 }

@@ -19,6 +19,14 @@ pub enum Error {
         /// What was found instead, and what to do.
         hint: String,
     },
+    /// The directory holds several projects, which are built one at a time.
+    #[error("`{}` holds several projects: {}", directory.display(), projects.join(", "))]
+    SeveralProjects {
+        /// The directory.
+        directory: PathBuf,
+        /// The projects' directories, relative to it.
+        projects: Vec<String>,
+    },
     /// The file system said no.
     #[error("cannot {action} `{}`", path.display())]
     Io {
@@ -203,6 +211,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoProject { hint, .. } => hint,
+            Self::SeveralProjects { directory, projects } => {
+                let first = projects.first().map_or("", String::as_str);
+                return Some(format!("name one, such as `{}`", directory.join(first).display()));
+            }
             Self::OutsideFile { .. } => "copy the file into the project, or build from the directory above",
             Self::NotUtf8 { .. } => "save the file as UTF-8",
             Self::Invalid { hint, .. } => return hint.map(str::to_owned),
@@ -215,7 +227,7 @@ impl Error {
                 "move its packages to @pypi of the steps, or set `include_pyproject_toml = false` under [dependencies] in obproject.toml"
             }
             Self::NotStatic { .. } => {
-                "write a literal, or the name of a constant that the same file assigns once"
+                "write a literal, or the name of a constant that this file, or a module of the project, assigns once"
             }
             Self::DynamicDependencies { .. } => {
                 "list `dependencies` under [project], or write them to a requirements.txt beside it"

@@ -2,6 +2,7 @@
 //! Pure: reads files below the project's root, no network, no interpreter.
 
 mod asset;
+mod branch;
 mod code;
 mod component;
 mod dependencies;
@@ -10,6 +11,7 @@ mod discover;
 mod error;
 mod exclude;
 mod flow;
+mod glob;
 mod pyproject;
 mod python;
 mod shell;
@@ -17,10 +19,11 @@ mod source;
 mod toml;
 mod yaml;
 
+pub use branch::Selection;
 pub use code::{CodeFile, CodeFileKind, CodeFiles, code_files};
 pub use component::{
-    Asset, AssetKind, BaseRequest, Component, ComponentKind, Environment, IndexSettings, Project,
-    ProjectKind, Run, check_names, image_name,
+    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, Environment, IndexSettings,
+    Project, ProjectKind, Run, check_names, image_name,
 };
 pub use discover::{discover, discover_with};
 pub use error::Error;

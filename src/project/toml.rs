@@ -31,6 +31,11 @@ impl Toml {
         &self.file
     }
 
+    /// The whole document, a table.
+    pub fn root(&self) -> &Item {
+        self.document.as_item()
+    }
+
     /// The value at a path of keys.
     pub fn get(&self, path: &[&str]) -> Option<&Item> {
         path.iter().try_fold(self.document.as_item(), |item, key| item.as_table_like()?.get(key))

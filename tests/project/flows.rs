@@ -62,7 +62,18 @@ fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
         ("if 1:\n  A = {}", "packages=A", "`A` is bound more than once (line 4)"),
         ("", "packages=A", "`A` is not a constant of this file"),
         ("A = B\nB = A", "packages=A", "it is made of too many parts"),
-        ("", "**{'packages': {}}", "they are unpacked from a dictionary"),
+        ("", "**make()", "it is the result of a call"),
+        (
+            "def p(t): return {}\nC = Config('c', default='c.json', parser=p)",
+            "**C",
+            "the parser of configuration `c` is not one that is known",
+        ),
+        (
+            "C = Config('c')",
+            "packages=C.x",
+            "the configuration `c` has no default: it is known only when the flow is deployed",
+        ),
+        ("C = Config('c', default='c.json')", "packages=C.x", "there is no file `flows/f/c.json`"),
         ("", "{'a': '1'}", "they are not given by keyword"),
         ("", "packages={1: '1'}", "a key is not a string"),
     ] {

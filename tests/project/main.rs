@@ -2,8 +2,10 @@
 //! said of one that is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod branches;
 mod code;
 mod deployments;
+mod expected;
 mod flows;
 mod outerbounds_projects;
 mod plain_projects;
@@ -16,7 +18,7 @@ use std::path::{Path, PathBuf};
 use bakehouse::model::{ExitCode, Warning};
 use bakehouse::project::{
     AssetKind, CodeFile, CodeFileKind, Component, ComponentKind, Environment, Error, Project, ProjectKind,
-    code_files, discover, discover_with, image_name,
+    Selection, code_files, discover, discover_with, image_name,
 };
 use tempfile::TempDir;
 

@@ -118,14 +118,7 @@ fn folders_that_are_no_components_are_left_out_with_a_warning() {
         project.warnings.iter().map(|warning| warning.origin.as_ref().unwrap().to_string()).collect();
     assert_eq!(
         warned,
-        [
-            "obproject.toml:3",
-            "requirements.txt",
-            "flows/old_flow.py",
-            "flows/notes",
-            "deployments/empty",
-            "obproject.toml"
-        ]
+        ["requirements.txt", "flows/old_flow.py", "flows/notes", "deployments/empty", "obproject.toml"]
     );
 }
 
@@ -135,6 +128,17 @@ fn a_project_without_a_name_or_of_several_projects_is_refused() {
     assert_eq!(error(&[("obproject.toml", "\nproject = 1")]), "obproject.toml:2: `project` must be a string");
     assert_eq!(
         error(&[("obproject_multi.toml", "")]),
-        "obproject_multi.toml: a directory of several projects is not supported yet"
+        "obproject_multi.toml: it names no projects under [projects]"
     );
+    let multi = "[projects]\nb = './b'\na = 'x/a/'";
+    let files = [("obproject_multi.toml", multi), ("b/obproject.toml", ""), ("x/a/obproject.toml", "")];
+    let refused = read(&files).unwrap_err();
+    assert!(refused.to_string().ends_with("holds several projects: b, x/a"), "{refused}");
+    assert!(refused.hint().unwrap().ends_with("/b`"));
+    assert_eq!(
+        error(&files[..2]),
+        "obproject_multi.toml:3: project `a` is at `x/a`, where there is no obproject.toml"
+    );
+    let both = [files[0], ("obproject.toml", "project = 'p'")];
+    assert!(error(&both).starts_with("obproject_multi.toml: obproject.toml stands beside it"));
 }

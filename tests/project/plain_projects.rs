@@ -40,8 +40,10 @@ fn a_requirements_file_alone_makes_a_project() {
         ("more.txt", "numpy\n"),
         ("c.txt", "numpy<2\n"),
     ]);
-    let project =
-        discover_with(directory.path(), &|name| (name == "TOKEN").then(|| "s3cret".to_owned())).unwrap();
+    let project = discover_with(directory.path(), &Selection::default(), &|name| {
+        (name == "TOKEN").then(|| "s3cret".to_owned())
+    })
+    .unwrap();
     let environment = &project.components[0].environments[0];
     assert_eq!(requirements(environment), ["numpy (more.txt:1)", "flask (requirements.txt:4)"]);
     assert_eq!(environment.constraints[0].origin.to_string(), "c.txt:1");

@@ -3,6 +3,7 @@
 use ruff_python_ast::visitor::{Visitor, walk_expr};
 use ruff_python_ast::{Decorator, Expr, ExprCall, ModModule, Stmt, StmtClassDef, StmtFunctionDef};
 
+use super::files::Files;
 use super::names::{Binding, Names, Scope};
 use super::syntax::{line_of, with_module};
 use super::value::{Entry, Evaluator, Value};
@@ -40,24 +41,24 @@ pub(super) struct Step {
     /// `@conda` or `@anaconda`.
     pub conda: Option<Ask>,
     /// `image` of `@kubernetes`, or else of `@batch`.
-    pub image: Option<(String, u32)>,
+    pub image: Option<(String, Origin)>,
 }
 
 /// What one decorator asks for. For conda only `disabled` is read.
 #[derive(Debug, Default)]
 pub(super) struct Ask {
     pub line: u32,
-    /// Names and versions, with their lines.
-    pub packages: Vec<(String, String, u32)>,
-    pub python: Option<(String, u32)>,
+    /// Names and versions, and where they are.
+    pub packages: Vec<(String, String, Origin)>,
+    pub python: Option<(String, Origin)>,
     pub disabled: Option<bool>,
 }
 
 /// Reads the one flow of a file.
-pub(super) fn read(file: &str, text: &str) -> Result<FlowCode, Error> {
+pub(super) fn read(file: &str, text: &str, files: &Files<'_>) -> Result<FlowCode, Error> {
     with_module(file, text, |module, lines| {
         let names = Names::of(module, lines);
-        Reader { file, text, names: &names, lines }.flow(module)
+        Reader { file, text, names: &names, lines, files }.flow(module)
     })
 }
 
@@ -66,6 +67,13 @@ struct Reader<'a> {
     text: &'a str,
     names: &'a Names<'a>,
     lines: &'a Lines,
+    files: &'a Files<'a>,
+}
+
+/// A keyword argument's value: an expression, or an entry of a dictionary that is unpacked.
+enum Argument<'c> {
+    Expr(&'c Expr),
+    Value(Entry),
 }
 
 impl<'a> Reader<'a> {
@@ -85,11 +93,13 @@ impl<'a> Reader<'a> {
             steps: Vec::new(),
         };
         // The flow's own class first: what it says hides what its bases say.
-        for class in self.with_bases(class)? {
-            let scope = Scope::of(&class.body, self.lines);
-            let evaluator = Evaluator::new(self.names, &scope, self.lines);
-            let module_scope = Scope::default();
-            let outside = Evaluator::new(self.names, &module_scope, self.lines);
+        let classes = self.with_bases(class)?;
+        let scopes: Vec<_> = classes.iter().map(|class| Scope::of(&class.body, self.lines)).collect();
+        let module_scope = Scope::default();
+        for (class, scope) in classes.into_iter().zip(&scopes) {
+            let within =
+                |scope| Evaluator::new(self.file, self.names, scope, &scopes, self.lines, self.files);
+            let (evaluator, outside) = (within(scope), within(&module_scope));
             let place = format!("flow `{}`", class.name);
             for decorator in &class.decorator_list {
                 let (name, call, line) = self.decorator(decorator, &place)?;
@@ -277,54 +287,49 @@ impl<'a> Reader<'a> {
     ) -> Result<Ask, Error> {
         let mut ask = Ask { line, ..Ask::default() };
         let is_conda = name.contains("conda");
-        for (key, value) in self.keywords(name, call, place)? {
-            let at = line_of(self.lines, value);
+        for (key, argument) in self.keywords(name, call, place, evaluator)? {
             let what = format!("`{key}` of @{name} of {place}");
-            let wrong = |value: &Value, expected: &str| {
-                Error::invalid(self.origin(at), format!("{what} is {}, not {expected}", value.type_name()))
+            if is_conda && key != "disabled" {
+                continue;
+            }
+            let (origin, value) = match argument {
+                Argument::Expr(expr) => {
+                    (self.origin(line_of(self.lines, expr)), self.value(expr, &what, evaluator)?)
+                }
+                Argument::Value(entry) => (entry.origin, entry.value),
             };
-            match key {
-                "disabled" => match self.value(value, &what, evaluator)? {
-                    Value::Bool(disabled) => ask.disabled = Some(disabled),
-                    Value::None => {}
-                    other => return Err(wrong(&other, "True or False")),
-                },
-                _ if is_conda => {}
-                "packages" => match self.value(value, &what, evaluator)? {
-                    Value::Dict(entries) => {
-                        ask.packages =
-                            entries.into_iter().map(|e| self.package(e, &what)).collect::<Result<_, _>>()?;
-                    }
-                    Value::None => {}
-                    other => return Err(wrong(&other, "a dictionary")),
-                },
-                "python" => match self.value(value, &what, evaluator)? {
-                    Value::Text(python) => ask.python = Some((python, at)),
-                    Value::None => {}
-                    other => return Err(wrong(&other, "a string: put the version in quotes")),
-                },
+            let wrong = |value: &Value, expected: &str| {
+                Error::invalid(origin.clone(), format!("{what} is {}, not {expected}", value.type_name()))
+            };
+            match (key.as_str(), value) {
+                ("disabled" | "packages" | "python", Value::None) => {}
+                ("disabled", Value::Bool(disabled)) => ask.disabled = Some(disabled),
+                ("disabled", other) => return Err(wrong(&other, "True or False")),
+                ("packages", Value::Dict(entries)) => {
+                    ask.packages =
+                        entries.into_iter().map(|e| self.package(e, &what)).collect::<Result<_, _>>()?;
+                }
+                ("packages", other) => return Err(wrong(&other, "a dictionary")),
+                ("python", Value::Text(python)) => ask.python = Some((python, origin)),
+                ("python", other) => return Err(wrong(&other, "a string: put the version in quotes")),
                 _ => {
                     let hint = "only `packages`, `python` and `disabled` are read";
-                    return Err(Error::Unsupported { origin: self.origin(at), what, hint });
+                    return Err(Error::Unsupported { origin, what, hint });
                 }
             }
         }
         Ok(ask)
     }
 
-    fn package(&self, entry: Entry, what: &str) -> Result<(String, String, u32), Error> {
-        let Entry { key, value, line } = entry;
+    fn package(&self, entry: Entry, what: &str) -> Result<(String, String, Origin), Error> {
+        let Entry { key, value, origin } = entry;
         match value {
-            Value::Text(version) => Ok((key, version, line)),
+            Value::Text(version) => Ok((key, version, origin)),
             other => {
                 let key = key.escape_debug();
                 let problem =
                     format!("the version of `{key}` in {what} is {}, not a string", other.type_name());
-                Err(Error::Invalid {
-                    origin: self.origin(line),
-                    problem,
-                    hint: Some("put the version in quotes"),
-                })
+                Err(Error::Invalid { origin, problem, hint: Some("put the version in quotes") })
             }
         }
     }
@@ -335,17 +340,17 @@ impl<'a> Reader<'a> {
         call: Option<&ExprCall>,
         place: &str,
         evaluator: &Evaluator<'_>,
-    ) -> Result<Option<(String, u32)>, Error> {
+    ) -> Result<Option<(String, Origin)>, Error> {
         for keyword in call.iter().flat_map(|call| &call.arguments.keywords) {
             if keyword.arg.as_ref().is_some_and(|arg| arg.as_str() == "image") {
-                let line = line_of(self.lines, keyword);
+                let origin = self.origin(line_of(self.lines, keyword));
                 let what = format!("`image` of @{name} of {place}");
                 return match self.value(&keyword.value, &what, evaluator)? {
-                    Value::Text(image) => Ok(Some((image, line))),
+                    Value::Text(image) => Ok(Some((image, origin))),
                     Value::None => Ok(None),
                     other => {
                         let problem = format!("{what} is {}, not a string", other.type_name());
-                        Err(Error::invalid(self.origin(line), problem))
+                        Err(Error::invalid(origin, problem))
                     }
                 };
             }
@@ -353,32 +358,44 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    /// The keyword arguments of a decorator; it takes no others.
+    /// The keyword arguments of a decorator, dictionaries unpacked; it takes no others.
     fn keywords<'c>(
         &self,
         name: &str,
         call: Option<&'c ExprCall>,
         place: &str,
-    ) -> Result<Vec<(&'c str, &'c Expr)>, Error> {
+        evaluator: &Evaluator<'_>,
+    ) -> Result<Vec<(String, Argument<'c>)>, Error> {
         let Some(call) = call else { return Ok(Vec::new()) };
-        let not_static = |expr: &Expr, reason: &str| Error::NotStatic {
-            origin: self.origin(line_of(self.lines, expr)),
-            what: format!("the arguments of @{name} of {place}"),
-            reason: reason.to_owned(),
-        };
+        let what = format!("the arguments of @{name} of {place}");
         if let Some(first) = call.arguments.args.first() {
-            return Err(not_static(first, "they are not given by keyword"));
+            let origin = self.origin(line_of(self.lines, first));
+            let reason = "they are not given by keyword".to_owned();
+            return Err(Error::NotStatic { origin, what, reason });
         }
-        let keywords = call.arguments.keywords.iter().map(|keyword| match &keyword.arg {
-            Some(arg) => Ok((arg.as_str(), &keyword.value)),
-            None => Err(not_static(&keyword.value, "they are unpacked from a dictionary")),
-        });
-        keywords.collect()
+        let mut found = Vec::new();
+        for keyword in &call.arguments.keywords {
+            match &keyword.arg {
+                Some(arg) => found.push((arg.to_string(), Argument::Expr(&keyword.value))),
+                None => match self.value(&keyword.value, &what, evaluator)? {
+                    Value::Dict(entries) => {
+                        found.extend(entries.into_iter().map(|e| (e.key.clone(), Argument::Value(e))));
+                    }
+                    other => {
+                        let origin = self.origin(line_of(self.lines, &keyword.value));
+                        let problem =
+                            format!("{what} are unpacked from {}, not a dictionary", other.type_name());
+                        return Err(Error::invalid(origin, problem));
+                    }
+                },
+            }
+        }
+        Ok(found)
     }
 
     fn value(&self, expr: &Expr, what: &str, evaluator: &Evaluator<'_>) -> Result<Value, Error> {
         evaluator.value(expr).map_err(|unknown| Error::NotStatic {
-            origin: self.origin(unknown.line),
+            origin: unknown.origin,
             what: what.to_owned(),
             reason: unknown.reason,
         })

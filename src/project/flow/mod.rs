@@ -1,6 +1,8 @@
 //! Flows: from `flow.py` and the project's `pyproject.toml` to the environments of the steps.
 
 mod code;
+mod config;
+mod files;
 mod names;
 mod syntax;
 mod value;
@@ -8,9 +10,10 @@ mod value;
 use std::collections::BTreeMap;
 
 use self::code::{Ask, Step};
+use self::files::Files;
 use super::dependencies::Dependencies;
 use super::source::Root;
-use super::{BaseRequest, Component, ComponentKind, Environment, Error, PythonRequest, Run};
+use super::{BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, PythonRequest, Run};
 use crate::model::{Origin, Warning};
 
 /// The project-wide requirements that every flow has as its `@pypi_base`, and where they are stated.
@@ -19,16 +22,18 @@ pub(super) struct ProjectBase {
     pub origin: Origin,
 }
 
-/// Reads the flow in `flows/NAME`.
+/// Reads the flow in `flows/NAME`. `configs` are the files that the project chooses for configurations.
 pub(super) fn component(
     root: &Root,
     name: &str,
     project: Option<&ProjectBase>,
+    configs: &BTreeMap<String, (String, Origin)>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Component, Error> {
     let folder = format!("flows/{name}");
     let file = format!("{folder}/flow.py");
-    let code = code::read(&file, &root.read(&file, None)?)?;
+    let files = Files::new(root, &folder, configs);
+    let code = code::read(&file, &root.read(&file, None)?, &files)?;
     if !code.is_project_flow {
         let message = format!(
             "flow `{}` subclasses FlowSpec: the platform deploys only subclasses of ProjectFlow",
@@ -75,6 +80,7 @@ pub(super) fn component(
             env: BTreeMap::new(),
         },
         package: None,
+        code: CodePackage::default(),
         folder,
     })
 }
@@ -131,7 +137,7 @@ impl Base {
             if let Some(other) = this.pypi {
                 return Err(Error::DuplicateBase { origin: at(own), flow: this.flow, other });
             }
-            this.dependencies = dependencies(file, own)?;
+            this.dependencies = dependencies(own)?;
             this.disabled = own.disabled == Some(true);
             this.pypi = Some(at(own));
         }
@@ -173,21 +179,20 @@ impl Base {
         let dependencies = match (&step.pypi, pypi_at) {
             (_, None) => Dependencies::default(),
             (None, Some(_)) => self.dependencies.clone(),
-            (Some(ask), Some(_)) => self.dependencies.overridden_by(&dependencies(file, ask)?),
+            (Some(ask), Some(_)) => self.dependencies.overridden_by(&dependencies(ask)?),
         };
-        let image =
-            step.image.as_ref().map(|(image, line)| BaseRequest::parse(image, Origin::line(file, *line)));
+        let image = step.image.as_ref().map(|(image, origin)| BaseRequest::parse(image, origin.clone()));
         Ok((dependencies, image.transpose()?))
     }
 }
 
-fn dependencies(file: &str, ask: &Ask) -> Result<Dependencies, Error> {
+fn dependencies(ask: &Ask) -> Result<Dependencies, Error> {
     let mut dependencies = Dependencies::default();
-    for (name, version, line) in &ask.packages {
-        dependencies.push_package(name, version, Origin::line(file, *line))?;
+    for (name, version, origin) in &ask.packages {
+        dependencies.push_package(name, version, origin.clone())?;
     }
-    if let Some((python, line)) = &ask.python {
-        dependencies.python = Some(PythonRequest::parse(python, Origin::line(file, *line))?);
+    if let Some((python, origin)) = &ask.python {
+        dependencies.python = Some(PythonRequest::parse(python, origin.clone())?);
     }
     Ok(dependencies)
 }

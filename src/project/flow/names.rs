@@ -34,6 +34,17 @@ pub(super) enum Binding<'a> {
     Unclear(u32),
 }
 
+/// What an imported name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Import {
+    /// The dotted name of a module or of something in it, without the dots of a relative import.
+    pub dotted: String,
+    /// How many dots a relative import begins with.
+    pub level: u32,
+    /// Whether other imports give the name another meaning.
+    pub unclear: bool,
+}
+
 /// The names of one scope: a module's, or a class body's.
 #[derive(Debug, Default)]
 pub(super) struct Scope<'a>(BTreeMap<&'a str, Binding<'a>>);
@@ -51,6 +62,16 @@ impl<'a> Scope<'a> {
         self.0.get(name).copied()
     }
 
+    /// The `Config("NAME", …)` of that name.
+    pub fn config(&self, name: &str, names: &Names<'_>) -> Option<&'a Expr> {
+        self.0.values().find_map(|binding| {
+            let Binding::Value(expr @ Expr::Call(call)) = binding else { return None };
+            let given = call.arguments.find_argument_value("name", 0)?.as_string_literal_expr()?;
+            let is_config = names.imported(&call.func) == Some("Config");
+            (is_config && given.value.to_str() == name).then_some(*expr)
+        })
+    }
+
     fn bind(&mut self, name: &'a str, binding: Binding<'a>, line: u32) {
         self.0.entry(name).and_modify(|known| *known = Binding::Unclear(line)).or_insert(binding);
     }
@@ -59,8 +80,8 @@ impl<'a> Scope<'a> {
 /// The names of a module.
 pub(super) struct Names<'a> {
     pub scope: Scope<'a>,
-    /// Imported names and the dotted names they stand for.
-    imports: BTreeMap<&'a str, String>,
+    /// Imported names and what they stand for.
+    imports: BTreeMap<&'a str, Import>,
     /// Whether there is a `from … import *`.
     star: bool,
     /// Names whose values are changed in place, with a line that does so.
@@ -85,7 +106,7 @@ impl<'a> Names<'a> {
     pub fn imported<'e: 'o, 'o>(&'o self, expr: &'e Expr) -> Option<&'o str> {
         match expr {
             Expr::Name(name) => match self.imports.get(name.id.as_str()) {
-                Some(dotted) => dotted.rsplit('.').next(),
+                Some(import) => import.dotted.rsplit('.').next(),
                 None if self.star && self.scope.get(&name.id).is_none() => Some(&name.id),
                 None => None,
             },
@@ -101,8 +122,22 @@ impl<'a> Names<'a> {
     }
 
     /// The imported module or object a name stands for.
-    pub fn import(&self, name: &str) -> Option<&str> {
-        self.imports.get(name).map(String::as_str)
+    pub fn import(&self, name: &str) -> Option<&Import> {
+        self.imports.get(name)
+    }
+
+    /// The dotted name of an expression, imports and aliases followed; as written where nothing is imported.
+    pub fn dotted(&self, expr: &Expr) -> Option<String> {
+        match expr {
+            Expr::Name(name) => Some(match self.imports.get(name.id.as_str()) {
+                Some(import) => import.dotted.clone(),
+                None => name.id.to_string(),
+            }),
+            Expr::Attribute(attribute) => {
+                self.dotted(&attribute.value).map(|base| format!("{base}.{}", attribute.attr))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -110,13 +145,20 @@ impl<'a> Names<'a> {
 struct Collector<'a, 'l> {
     lines: &'l Lines,
     scope: Scope<'a>,
-    imports: BTreeMap<&'a str, String>,
+    imports: BTreeMap<&'a str, Import>,
     star: bool,
     /// How many conditional statements are around.
     nested: usize,
 }
 
 impl<'a> Collector<'a, '_> {
+    fn import(&mut self, name: &'a str, dotted: String, level: u32) {
+        let known = self.imports.get(name);
+        let unclear =
+            known.is_some_and(|known| known.unclear || known.dotted != dotted || known.level != level);
+        self.imports.insert(name, Import { dotted, level, unclear });
+    }
+
     fn target(&mut self, target: &'a Expr, binding: Binding<'a>) {
         let line = line_of(self.lines, target);
         match target {
@@ -159,23 +201,24 @@ impl<'a> Visitor<'a> for Collector<'a, '_> {
                 for alias in &import.names {
                     let dotted = alias.name.as_str();
                     match &alias.asname {
-                        Some(name) => self.imports.insert(name.as_str(), dotted.to_owned()),
+                        Some(name) => self.import(name.as_str(), dotted.to_owned(), 0),
                         None => {
                             let first = dotted.split('.').next().unwrap_or(dotted);
-                            self.imports.insert(first, first.to_owned())
+                            self.import(first, first.to_owned(), 0);
                         }
-                    };
+                    }
                 }
             }
             Stmt::ImportFrom(import) => {
-                let module = import.module.as_ref().map_or("", |module| module.as_str());
+                let module =
+                    import.module.as_ref().map_or_else(String::new, |module| format!("{}.", module.as_str()));
                 for alias in &import.names {
                     if alias.name.as_str() == "*" {
                         self.star = true;
                         continue;
                     }
                     let name = alias.asname.as_ref().unwrap_or(&alias.name);
-                    self.imports.insert(name.as_str(), format!("{module}.{}", alias.name.as_str()));
+                    self.import(name.as_str(), format!("{module}{}", alias.name.as_str()), import.level);
                 }
             }
             Stmt::For(each) => {
@@ -221,8 +264,12 @@ struct Mutations<'a, 'l> {
 impl<'a> Mutations<'a, '_> {
     fn note(&mut self, expr: &'a Expr, line: u32) {
         let mut expr = expr;
-        while let Expr::Subscript(subscript) = expr {
-            expr = &subscript.value;
+        loop {
+            expr = match expr {
+                Expr::Subscript(subscript) => &subscript.value,
+                Expr::Attribute(attribute) => &attribute.value,
+                _ => break,
+            };
         }
         if let Expr::Name(name) = expr
             && self.locals.iter().all(|names| !names.contains(name.id.as_str()))
@@ -232,7 +279,7 @@ impl<'a> Mutations<'a, '_> {
     }
 
     fn target(&mut self, target: &'a Expr) {
-        if matches!(target, Expr::Subscript(_)) {
+        if matches!(target, Expr::Subscript(_) | Expr::Attribute(_)) {
             self.note(target, line_of(self.lines, target));
         }
     }

@@ -61,6 +61,15 @@ pub(super) fn with_module<T: Send>(
     })
 }
 
+/// Parses one expression, short enough that its depth is no concern; `None` if it is none.
+pub(super) fn expression(text: &str) -> Option<Box<ruff_python_ast::Expr>> {
+    const MAX_EXPRESSION: usize = 1000;
+    if text.len() > MAX_EXPRESSION {
+        return None;
+    }
+    ruff_python_parser::parse_expression(text).ok().map(|parsed| parsed.into_syntax().body)
+}
+
 /// Whether an upper bound of the tree's depth passes the limit. Each operator, bracket and keyword may put what comes
 /// before it or after it one level deeper; a comma ends that, but for lambdas.
 fn too_deep(tokens: impl Iterator<Item = TokenKind>) -> bool {

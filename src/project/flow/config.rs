@@ -1,0 +1,286 @@
+//! `Config("name", default="config.json", parser=…)`: configurations with their default files.
+
+use ruff_python_ast::{Expr, ExprCall, Stmt};
+use toml_edit::Item;
+
+use super::files;
+use super::names::Binding;
+use super::value::{Entry, Evaluator, Unknown, Value};
+use crate::model::Origin;
+use crate::project::Error;
+use crate::project::dependencies::{Dependencies, read_requirements};
+use crate::project::pyproject::Pyproject;
+use crate::project::source::Root;
+use crate::project::toml::Toml;
+use crate::project::yaml::{self, Node, Type};
+
+/// What reads the text of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    Toml,
+    Yaml,
+    /// Metaflow's own parsers: `packages` and `python`.
+    Requirements,
+    Pyproject,
+    /// The text itself.
+    Plain,
+}
+
+impl Format {
+    /// The format that a function reads, by its dotted name.
+    fn of(function: &str) -> Option<Self> {
+        let last = function.rsplit('.').next().unwrap_or(function);
+        let module = function.split('.').next().unwrap_or(function);
+        Some(match (module, last) {
+            (_, "requirements_txt_parser") => Self::Requirements,
+            (_, "pyproject_toml_parser") => Self::Pyproject,
+            ("json" | "ujson" | "orjson" | "simplejson", "loads") => Self::Json,
+            ("toml" | "tomllib" | "tomli" | "rtoml" | "pytoml", "loads") => Self::Toml,
+            ("yaml" | "ruamel", "load" | "safe_load" | "full_load") => Self::Yaml,
+            _ => return None,
+        })
+    }
+}
+
+impl Evaluator<'_> {
+    /// The value of a `Config(…)`.
+    pub(super) fn config(&self, call: &ExprCall, depth: usize) -> Result<Value, Unknown> {
+        let unknown = |expr: &Expr, reason: String| Unknown { origin: self.origin(expr), reason };
+        let argument = |name: &str, position: usize| match call.arguments.find_argument_value(name, position)
+        {
+            Some(Expr::NoneLiteral(_)) | None => None,
+            given => given,
+        };
+        let keyword = |name: &str| argument(name, usize::MAX);
+        let func = &*call.func;
+        let Some(Value::Text(name)) = argument("name", 0).map(|name| self.eval(name, depth)).transpose()?
+        else {
+            return Err(unknown(func, "a configuration has no name".to_owned()));
+        };
+        let name = name.escape_debug().to_string();
+        let plain =
+            matches!(keyword("plain").map(|p| self.eval(p, depth)).transpose()?, Some(Value::Bool(true)));
+        let format = match keyword("parser") {
+            Some(parser) => self.format(parser, depth).ok_or_else(|| {
+                unknown(parser, format!("the parser of configuration `{name}` is not one that is known"))
+            })?,
+            None if plain => Format::Plain,
+            None => Format::Json,
+        };
+        let (file, at) = match (self.files.configs.get(&name), argument("default", 1)) {
+            (Some((file, origin)), _) => (file.clone(), origin.clone()),
+            (None, Some(default)) => match self.eval(default, depth) {
+                Ok(Value::Text(file)) => (relative(self.files.folder, &file), self.origin(default)),
+                _ => {
+                    let reason = format!("the default of configuration `{name}` is not a file's name");
+                    return Err(unknown(default, reason));
+                }
+            },
+            (None, None) => {
+                let Some(default) = keyword("default_value") else {
+                    let reason = format!(
+                        "the configuration `{name}` has no default: it is known only when the flow is deployed"
+                    );
+                    return Err(unknown(func, reason));
+                };
+                return match self.eval(default, depth)? {
+                    Value::Text(text) => self.files.parse(format, "", text, &self.origin(default)),
+                    value => Ok(value),
+                };
+            }
+        };
+        self.files.remembered((format!("{format:?}"), file.clone()), || {
+            let text = self.files.text(&file, &at)?;
+            self.files.parse(format, &file, text, &at)
+        })
+    }
+
+    /// The format that a parser reads: a known function, its name as a string, or a function that only calls one.
+    fn format(&self, parser: &Expr, depth: usize) -> Option<Format> {
+        let only_call = |body: &Expr| match body {
+            Expr::Call(call) => self.names.dotted(&call.func).as_deref().and_then(Format::of),
+            _ => None,
+        };
+        match parser {
+            Expr::StringLiteral(text) => Format::of(text.value.to_str()),
+            Expr::Lambda(lambda) => only_call(&lambda.body),
+            Expr::Name(name) => match self.names.scope.get(&name.id) {
+                Some(Binding::Function(function)) => match function.body.last()? {
+                    // Nothing but a docstring and imports may stand before it.
+                    Stmt::Return(end)
+                        if function.body.iter().rev().skip(1).all(|stmt| {
+                            matches!(stmt, Stmt::Import(_) | Stmt::ImportFrom(_))
+                                || stmt.as_expr_stmt().is_some_and(|e| e.value.is_string_literal_expr())
+                        }) =>
+                    {
+                        only_call(end.value.as_deref()?)
+                    }
+                    _ => None,
+                },
+                Some(Binding::Value(value)) if depth < 8 => self.format(value, depth + 1),
+                Some(_) => None,
+                None => self.names.dotted(parser).as_deref().and_then(Format::of),
+            },
+            _ => self.names.dotted(parser).as_deref().and_then(Format::of),
+        }
+    }
+}
+
+impl files::Files<'_> {
+    fn parse(&self, format: Format, file: &str, text: String, at: &Origin) -> Result<Value, Unknown> {
+        // A value that stands in the code has the place of the code.
+        let (name, inline) = if file.is_empty() { (at.file.as_str(), true) } else { (file, false) };
+        let value = match format {
+            Format::Plain => Ok(Value::Text(text)),
+            Format::Json => json(name, &text),
+            Format::Toml => Toml::parse(name, text).map(|toml| toml_value(&toml, toml.root())),
+            Format::Yaml => yaml::parse(name, &text).map(|node| yaml_value(name, node)),
+            Format::Requirements if !inline => {
+                packages(read_requirements(self.root, file, Some(at), &|_| None))
+            }
+            Format::Pyproject if !inline => pyproject(self.root, file, text),
+            Format::Requirements | Format::Pyproject => {
+                Err(Error::invalid(at.clone(), "this parser is for files only"))
+            }
+        };
+        let mut value = value.map_err(|error| files::unknown(&error, at))?;
+        if inline {
+            relocate(&mut value, at);
+        }
+        Ok(value)
+    }
+}
+
+fn json(file: &str, text: &str) -> Result<Value, Error> {
+    let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Error::Syntax {
+        origin: Origin::line(file, u32::try_from(error.line()).unwrap_or(u32::MAX)),
+        language: "JSON",
+        problem: error.to_string(),
+    })?;
+    // JSON is YAML, nearly always; reading it as such gives the lines.
+    Ok(match yaml::parse(file, text) {
+        Ok(node) => yaml_value(file, node),
+        Err(_) => json_value(file, value),
+    })
+}
+
+fn json_value(file: &str, value: serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::None,
+        serde_json::Value::Bool(value) => Value::Bool(value),
+        serde_json::Value::Number(_) => Value::Other("a number"),
+        serde_json::Value::String(text) => Value::Text(text),
+        serde_json::Value::Array(_) => Value::Other("a list"),
+        serde_json::Value::Object(entries) => {
+            let entries = entries.into_iter();
+            Value::Dict(
+                entries
+                    .map(|(key, value)| Entry {
+                        key,
+                        value: json_value(file, value),
+                        origin: Origin::file(file),
+                    })
+                    .collect(),
+            )
+        }
+    }
+}
+
+fn yaml_value(file: &str, node: Node) -> Value {
+    let scalar = node.scalar().map(|(_, kind)| kind);
+    match (node.value, scalar) {
+        (yaml::Value::Scalar { text, .. }, kind) => match kind {
+            Some(Type::Number) => Value::Other("a number"),
+            Some(Type::Bool) => {
+                Value::Bool(matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on"))
+            }
+            Some(Type::Null) => Value::None,
+            _ => Value::Text(text),
+        },
+        (yaml::Value::List(_), _) => Value::Other("a list"),
+        (yaml::Value::Map(entries), _) => Value::Dict(
+            entries
+                .into_iter()
+                .map(|(key, node)| {
+                    let origin = Origin::line(file, node.line);
+                    Entry { key, value: yaml_value(file, node), origin }
+                })
+                .collect(),
+        ),
+    }
+}
+
+fn toml_value(toml: &Toml, item: &Item) -> Value {
+    if let Some(table) = item.as_table_like() {
+        let entries = table.iter().map(|(key, item)| {
+            let span = item.span().or_else(|| table.get_key_value(key).and_then(|(key, _)| key.span()));
+            Entry { key: key.to_owned(), value: toml_value(toml, item), origin: toml.at(span) }
+        });
+        return Value::Dict(entries.collect());
+    }
+    match (item.as_str(), item.as_bool()) {
+        (Some(text), _) => Value::Text(text.to_owned()),
+        (_, Some(value)) => Value::Bool(value),
+        _ if item.is_integer() || item.is_float() => Value::Other("a number"),
+        _ => Value::Other("a list"),
+    }
+}
+
+fn pyproject(root: &Root, file: &str, text: String) -> Result<Value, Error> {
+    let read = Pyproject::parse(file, text)?.dependencies(root, &|_| None)?;
+    packages(Ok(read.unwrap_or_default()))
+}
+
+/// What Metaflow's parsers make of requirements: names with versions under `packages`, and `python`.
+fn packages<I>(read: Result<(Dependencies, I), Error>) -> Result<Value, Error> {
+    let (dependencies, _) = read?;
+    let mut packages = Vec::new();
+    for requirement in &dependencies.requirements {
+        let text = requirement.normalized();
+        let end = text.find(['<', '>', '=', '!', '~', ' ', ';']).unwrap_or(text.len());
+        let (key, version) = text.split_at(end);
+        let origin = requirement.origin.clone();
+        if version.contains(';') {
+            let problem = "a marker is not understood here by the platform's client";
+            return Err(Error::invalid(origin, problem));
+        }
+        let value = Value::Text(version.trim().to_owned());
+        packages.push(Entry { key: key.to_owned(), value, origin });
+    }
+    let origin = |entries: &[Entry]| entries.first().map_or_else(|| Origin::file(""), |e| e.origin.clone());
+    let mut entries =
+        vec![Entry { key: "packages".to_owned(), origin: origin(&packages), value: Value::Dict(packages) }];
+    if let Some(python) = dependencies.python {
+        let value = Value::Text(python.specifiers.to_string());
+        entries.push(Entry { key: "python".to_owned(), value, origin: python.origin });
+    }
+    Ok(Value::Dict(entries))
+}
+
+fn relocate(value: &mut Value, at: &Origin) {
+    if let Value::Dict(entries) = value {
+        for entry in entries {
+            entry.origin = at.clone();
+            relocate(&mut entry.value, at);
+        }
+    }
+}
+
+/// A path in the flow's folder, `.` and `..` resolved where that is possible.
+fn relative(folder: &str, path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    let mut parts: Vec<&str> = folder.split('/').collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}

@@ -1,0 +1,3 @@
+from .versions import COMMON
+
+METAFLOW_PACKAGE_POLICY = "include"
