@@ -148,6 +148,7 @@ impl Error {
             }
             Self::NoPython { found, .. } => {
                 let mut choices: Vec<_> = found.iter().map(|python| python.minor).collect();
+                choices.sort();
                 choices.dedup();
                 let choices: Vec<_> = choices.iter().map(|minor| format!("`--python {minor}`")).collect();
                 format!("choose {}, or another base image with `--base`", choices.join(" or "))
