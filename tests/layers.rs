@@ -425,7 +425,7 @@ fn a_layer_of_files_has_them_with_their_parents() {
         },
         file("app/large", FileSource::Path(large.clone())),
     ];
-    let layer = files_layer(&store, &entries).unwrap();
+    let layer = files_layer(&store, &entries).unwrap().0;
     let compressed = bytes(&store, &layer);
     assert_eq!(Digest::of(&pipe("gzip", &["-dc"], &compressed)), layer.diff_id);
     let expected = [
@@ -452,9 +452,9 @@ fn a_layer_of_files_has_them_with_their_parents() {
     let mut again = entries.clone();
     again.reverse();
     again[0] = file("app/large", FileSource::Path(moved.clone()));
-    assert_eq!(files_layer(&store, &again).unwrap(), layer);
+    assert_eq!(files_layer(&store, &again).unwrap().0, layer);
     fs::write(&moved, "other").unwrap();
-    assert_ne!(files_layer(&store, &again).unwrap().key, layer.key);
+    assert_ne!(files_layer(&store, &again).unwrap().0.key, layer.key);
 }
 
 #[test]

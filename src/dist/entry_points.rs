@@ -14,6 +14,11 @@ pub struct EntryPoint {
 }
 
 impl EntryPoint {
+    /// A command from its name and its object reference, `MODULE:ATTRIBUTE [EXTRAS]`; `None` if they make no command.
+    pub fn parse(name: &str, reference: &str) -> Option<Self> {
+        (!name.contains('=')).then(|| parse_script(&format!("{name}={reference}")))?
+    }
+
     /// The script that runs it. A distribution cannot bring code in here: module and attribute are dotted names.
     pub fn script(&self, python: &str) -> String {
         let Self { module, attribute, .. } = self;

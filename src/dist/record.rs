@@ -11,7 +11,7 @@ use crate::model::Digest;
 
 /// One row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Row {
+pub struct Row {
     /// The path, relative to the directory that holds `.dist-info`.
     pub path: String,
     /// The hash with its algorithm, as written; empty if there is none.
@@ -100,7 +100,7 @@ fn parse_line(text: &str) -> Result<(Option<[String; 3]>, &str), &'static str> {
 }
 
 /// Writes RECORD: sorted by path, fields quoted only where they must be.
-pub(super) fn write(rows: &mut [Row]) -> String {
+pub fn write(rows: &mut [Row]) -> String {
     rows.sort();
     let mut text = String::new();
     for row in rows {

@@ -1,1 +1,27 @@
-//! Where distributions come from: the Simple API, metadata, range requests, candidates.
+//! Where distributions come from: the Simple API, metadata, range requests, downloads.
+//!
+//! An [`Index`] answers four questions, each once a run however many ask: which [`Releases`] a project has, what the
+//! [`Metadata`] of one file says, what stands behind a direct URL, and where in the store the bytes of an archive are.
+//! Answers come from the store where they may, from the network otherwise.
+//!
+//! Several indexes are asked in turn, extra ones first, and the first that has a project serves all of its versions: so a
+//! public index cannot slip a newer version under a private name.
+
+mod cache;
+mod client;
+mod download;
+mod error;
+mod flights;
+mod lenient;
+mod lookup;
+mod metadata;
+mod page;
+mod probe;
+mod releases;
+mod tail;
+mod web;
+
+pub use client::{Counters, DEFAULT_INDEX_URL, Index, Settings, default_index_url};
+pub use error::Error;
+pub use metadata::Metadata;
+pub use releases::{CoreMetadata, ReleaseFile, Releases};

@@ -28,6 +28,19 @@ pub struct FileEntry {
     pub kind: FileKind,
 }
 
+impl FileEntry {
+    /// About how many bytes it takes in a layer, uncompressed.
+    pub fn size_hint(&self) -> u64 {
+        match &self.kind {
+            FileKind::File { source: FileSource::Bytes(bytes), .. } => bytes.len() as u64,
+            FileKind::File { source: FileSource::Path(path), .. } => {
+                std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+            }
+            FileKind::Directory | FileKind::Symlink { .. } => 0,
+        }
+    }
+}
+
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileKind {
@@ -57,14 +70,15 @@ pub enum FileSource {
 }
 
 /// Makes a layer of `entries`, in whatever order they are given. Its key follows from what is in it, so that a layer
-/// with the same content is found in the store whenever and wherever the files were written.
-pub fn files_layer(store: &Store, entries: &[FileEntry]) -> Result<Layer, Error> {
+/// with the same content is found in the store whenever and wherever the files were written; the second value tells
+/// whether it had to be made.
+pub fn files_layer(store: &Store, entries: &[FileEntry]) -> Result<(Layer, bool), Error> {
     let entries = ordered(entries)?;
     let contents = entries.iter().map(|entry| Content::of(entry)).collect::<Result<Vec<_>, _>>()?;
     let piece = piece_key(&entries, &contents);
     let key = layer_key(&[piece]);
     if let Some(layer) = stored_layer(store, &key)? {
-        return Ok(layer);
+        return Ok((layer, false));
     }
     let blob = store.create_blob()?;
     let path = blob.path().to_owned();
@@ -97,7 +111,7 @@ pub fn files_layer(store: &Store, entries: &[FileEntry]) -> Result<Layer, Error>
     }
     let (fragment, blob) = fragment::finish(out, piece, entries.len()).map_err(write_error)?;
     blob.finish(Some(&fragment.digest))?;
-    record_single(store, key, &fragment)
+    Ok((record_single(store, key, &fragment)?, true))
 }
 
 /// The entries in [`path_order`], if each path can be in an image and none is there twice.

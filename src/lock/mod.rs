@@ -1,1 +1,55 @@
-//! pylock.toml (PEP 751): write, read, is it still true?
+//! `pylock.toml` (PEP 751): write, read, is it still true?
+//!
+//! A lock of ours names exactly one wheel for each distribution, with its hash, for one target; what it was made from
+//! stands in `[tool.bakehouse]`. A lock that another tool made is read as far as it can be: its markers are evaluated for
+//! the target and the best wheel is chosen.
+
+mod document;
+mod error;
+mod inputs;
+mod read;
+mod write;
+
+pub use error::Error;
+pub use inputs::{Freshness, Inputs, freshness};
+pub use read::parse;
+pub use write::{Written, to_toml, write};
+
+use crate::model::{Key, Pin, Target};
+
+/// What we call ourselves in `created-by`.
+pub const CREATED_BY: &str = "bakehouse";
+
+/// The contents of a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// What the pins are for. For a lock of another tool: what it was read for.
+    pub target: Target,
+    /// What it was made from; absent in a lock of another tool.
+    pub inputs: Option<Key>,
+    /// The distributions to install, sorted by name.
+    pub pins: Vec<Pin>,
+    /// The tool that made it.
+    pub created_by: String,
+    /// The requirements that it was made for, normalised and sorted; empty in a lock of another tool.
+    pub requirements: Vec<String>,
+}
+
+impl Lock {
+    /// A lock of our own.
+    pub fn new(inputs: &Inputs<'_>, mut pins: Vec<Pin>) -> Self {
+        pins.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            target: inputs.target,
+            inputs: Some(inputs.key()),
+            pins,
+            created_by: CREATED_BY.to_owned(),
+            requirements: inputs.requirement_texts(),
+        }
+    }
+
+    /// Whether another tool made it.
+    pub fn is_foreign(&self) -> bool {
+        self.created_by != CREATED_BY
+    }
+}

@@ -6,8 +6,10 @@ mod key;
 mod origin;
 mod pin;
 mod requirement;
+mod requirements_txt;
 mod target;
 mod wheel;
+mod words;
 
 pub use digest::{Digest, DigestError, Hasher, HashingReader, HashingWriter};
 pub use exit::ExitCode;
@@ -17,5 +19,9 @@ pub use pep440_rs::{Version, VersionSpecifiers};
 pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 pub use pin::{Archive, ArchiveKind, Pin};
 pub use requirement::{Requirement, VersionOrUrl};
+pub use requirements_txt::{
+    Reader, RequirementsTxt, RequirementsTxtError, Variables, parse_requirement, read_requirements_txt,
+};
 pub use target::{Arch, Libc, Platform, PythonMinor, Target, TargetError};
 pub use wheel::{WheelName, WheelNameError};
+pub use words::split_words;

@@ -126,7 +126,8 @@ impl fmt::Display for Platform {
 }
 
 /// A C library and its version: the newest one that binary wheels may need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Libc {
     /// GNU libc (manylinux wheels).
     Glibc {
@@ -171,6 +172,20 @@ impl FromStr for Libc {
             text: text.chars().take(100).collect(),
             expected: "a C library such as glibc-2.36 or musl-1.2",
         })
+    }
+}
+
+impl TryFrom<String> for Libc {
+    type Error = TargetError;
+
+    fn try_from(text: String) -> Result<Self, TargetError> {
+        text.parse()
+    }
+}
+
+impl From<Libc> for String {
+    fn from(libc: Libc) -> Self {
+        libc.to_string()
     }
 }
 

@@ -1,13 +1,13 @@
 //! One HTTP client for indexes and registries: TLS with the system's roots, proxies from the environment, bounded
 //! connections, a time-out on every wait, retry with back-off, counters.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::RETRY_AFTER;
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{ClientBuilder, RequestBuilder, Response, StatusCode};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -82,11 +82,12 @@ impl Error {
     }
 }
 
-/// Requests sent and bytes of bodies received through one client.
+/// Requests sent and bytes of bodies received and sent through one client.
 #[derive(Debug, Default)]
 pub struct Counters {
     requests: AtomicU64,
     received: AtomicU64,
+    sent: AtomicU64,
 }
 
 impl Counters {
@@ -104,12 +105,47 @@ impl Counters {
     pub fn add_received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
+
+    /// Bytes of bodies sent, as far as they were told to [`Counters::add_sent`].
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Adds sent bytes.
+    pub fn add_sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The waits between the attempts of one piece of work; each wait is twice the one before.
+#[derive(Debug)]
+pub(crate) struct BackOff {
+    attempts_left: u32,
+    wait: Duration,
+}
+
+impl Default for BackOff {
+    fn default() -> Self {
+        Self { attempts_left: ATTEMPTS - 1, wait: BACK_OFF }
+    }
+}
+
+impl BackOff {
+    /// How long to wait before the next attempt, `asked` being the server's wish; `None` when it is time to give up.
+    pub(crate) fn next_pause(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        self.attempts_left = self.attempts_left.checked_sub(1)?;
+        let pause = asked.unwrap_or(self.wait).min(LONGEST_WAIT);
+        self.wait *= 2;
+        Some(pause)
+    }
 }
 
 /// The HTTP client. Clones share connections and limits; [`Client::counting_apart`] gives one with its own counters.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// Made when it is needed: it costs the time to read the system's roots again.
+    uploads: Arc<OnceLock<reqwest::Client>>,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
     offline: bool,
@@ -121,16 +157,9 @@ impl Client {
     pub fn new(offline: bool) -> Result<Self, Error> {
         // Fails only if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .pool_max_idle_per_host(16)
-            .redirect(reqwest::redirect::Policy::limited(10))
-            .build()
-            .map_err(|error| Error::Setup(Box::new(error)))?;
         Ok(Self {
-            http,
+            http: build(|builder| builder.read_timeout(READ_TIMEOUT))?,
+            uploads: Arc::default(),
             permits: Arc::new(Semaphore::new(CONCURRENT_REQUESTS)),
             counters: Arc::default(),
             offline,
@@ -157,19 +186,38 @@ impl Client {
         self.http.request(method, url)
     }
 
+    /// Like [`Client::request`], for a long body: there is no time-out between sending the head and the answer, so the
+    /// caller must watch that the body makes progress.
+    pub fn upload(&self, method: reqwest::Method, url: Url) -> Result<RequestBuilder, Error> {
+        let uploads = match self.uploads.get() {
+            Some(uploads) => uploads,
+            None => {
+                let made = build(|builder| builder)?;
+                self.uploads.get_or_init(|| made)
+            }
+        };
+        Ok(uploads.request(method, url))
+    }
+
     /// Sends a request and gives the answer whatever its status. Connection failures, 429 and 5xx are tried again
     /// with back-off, if the request's body can be repeated (a stream cannot). `Retry-After` is honoured up to 30 s.
     /// A redirect to another host loses the `Authorization` header.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let mut wait = BACK_OFF;
-        let mut pending = Some(request);
-        for attempt in 1.. {
-            let Some(request) = pending.take() else { break };
-            pending = request.try_clone().filter(|_| attempt < ATTEMPTS);
-            let (http, request) = request.build_split();
-            let request = request
+        self.send_with(BackOff::default(), request).await
+    }
+
+    /// Like [`Client::send`], but tries once: to find out whether somebody answers.
+    pub async fn probe(&self, request: RequestBuilder) -> Result<Response, Error> {
+        self.send_with(BackOff { attempts_left: 0, wait: BACK_OFF }, request).await
+    }
+
+    async fn send_with(&self, mut back_off: BackOff, mut request: RequestBuilder) -> Result<Response, Error> {
+        loop {
+            let again = request.try_clone();
+            let (http, built) = request.build_split();
+            let built = built
                 .map_err(|source| Error::Transport { url: String::new(), source: source.without_url() })?;
-            let url = redacted(request.url());
+            let url = redacted(built.url());
             if self.offline {
                 return Err(Error::Offline { url });
             }
@@ -177,7 +225,7 @@ impl Client {
                 // Nothing closes the semaphore.
                 let _permit = self.permits.acquire().await;
                 self.counters.requests.fetch_add(1, Ordering::Relaxed);
-                http.execute(request).await
+                http.execute(built).await
             };
             let asked = match &outcome {
                 Ok(response) if !is_passing(response.status()) => None,
@@ -185,16 +233,14 @@ impl Client {
                 Err(error) if error.is_builder() || error.is_redirect() => None,
                 Err(_) => Some(None),
             };
-            if let (Some(asked), true) = (asked, pending.is_some()) {
-                let pause = asked.unwrap_or(wait).min(LONGEST_WAIT);
-                tracing::debug!(%url, attempt, ?pause, "trying again");
-                tokio::time::sleep(pause).await;
-                wait *= 2;
-                continue;
-            }
-            return outcome.map_err(|source| Error::Transport { url, source: source.without_url() });
+            let pause = asked.and_then(|asked| Some((back_off.next_pause(asked)?, again?)));
+            let Some((pause, again)) = pause else {
+                return outcome.map_err(|source| Error::Transport { url, source: source.without_url() });
+            };
+            tracing::debug!(%url, ?pause, "trying again");
+            tokio::time::sleep(pause).await;
+            request = again;
         }
-        unreachable!("the last attempt returns")
     }
 
     /// Like [`Client::send`], but a status that means failure is an error.
@@ -226,25 +272,42 @@ impl Client {
     }
 }
 
+/// What all requests have in common.
+fn build(finish: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<reqwest::Client, Error> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(16)
+        .redirect(reqwest::redirect::Policy::limited(10));
+    finish(builder).build().map_err(|error| Error::Setup(Box::new(error)))
+}
+
 /// Whether a status is worth another try.
-fn is_passing(status: StatusCode) -> bool {
+pub(crate) fn is_passing(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS
         || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 
 /// The wait a server asks for in seconds; a date is not worth the parsing.
-fn retry_after(response: &Response) -> Option<Duration> {
+pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
 /// A URL as it may be shown: without user, password and query.
 pub fn redacted(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
+    let mut url = without_credentials(url);
     url.set_query(None);
     url.into()
+}
+
+/// A URL without user and password, as it is recorded.
+pub fn without_credentials(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Both fail only for URLs that cannot have any.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
 }
 
 #[cfg(test)]

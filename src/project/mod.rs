@@ -1,1 +1,28 @@
-//! What the user wrote: discovery, obproject.toml, pyproject.toml, config.yml, decorators in flow.py, code files. Pure: no network, no interpreter.
+//! What the user wrote: discovery, `obproject.toml`, `pyproject.toml`, `config.yml`, decorators in `flow.py`, code files.
+//! Pure: reads files below the project's root, no network, no interpreter.
+
+mod asset;
+mod code;
+mod component;
+mod dependencies;
+mod deployment;
+mod discover;
+mod error;
+mod exclude;
+mod flow;
+mod pyproject;
+mod python;
+mod shell;
+mod source;
+mod toml;
+mod yaml;
+
+pub use code::{CodeFile, CodeFileKind, CodeFiles, code_files};
+pub use component::{
+    Asset, AssetKind, BaseRequest, Component, ComponentKind, Environment, IndexSettings, Project,
+    ProjectKind, Run, check_names, image_name,
+};
+pub use discover::{discover, discover_with};
+pub use error::Error;
+pub use pyproject::PackageMetadata;
+pub use python::PythonRequest;

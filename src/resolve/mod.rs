@@ -1,1 +1,92 @@
 //! Requirements and a target in, pinned distributions out; explains conflicts.
+//!
+//! The solver is PubGrub, driven step by step (`solver`): propagate, choose a package (`priority`), choose one of its
+//! versions (`rules`), add what that version requires (`dependencies`). Everything it needs to know comes from a
+//! [`Source`], which fetches ahead what will probably be asked next. Only metadata is fetched, never an archive.
+
+mod dependencies;
+mod error;
+mod explain;
+mod facts;
+mod manifest;
+mod package;
+mod prefetch;
+mod priority;
+mod ranges;
+mod rules;
+mod solver;
+mod source;
+
+pub use error::Error;
+pub use rules::PrereleaseMode;
+pub use source::{Choose, Fault, IndexSource, Source};
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use crate::model::{Digest, PackageName, Pin, Requirement, Target, Version, Warning};
+
+/// Room for the explanation of long conflicts, which are trees as deep as the conflict is long. It is reserved, not
+/// used, until needed.
+const STACK_SIZE: usize = 64 * 1024 * 1024;
+
+/// Choices that the user makes for a resolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// When pre-releases may be chosen.
+    pub prerelease: PrereleaseMode,
+}
+
+impl Options {
+    /// The options as text, equal only for equal options: part of what makes a lock stale.
+    pub fn canonical(&self) -> String {
+        let prerelease = match self.prerelease {
+            PrereleaseMode::Disallow => "disallow",
+            PrereleaseMode::Allow => "allow",
+            PrereleaseMode::IfNecessary => "if-necessary",
+            PrereleaseMode::Explicit => "explicit",
+            PrereleaseMode::IfNecessaryOrExplicit => "if-necessary-or-explicit",
+        };
+        format!("prerelease={prerelease}")
+    }
+}
+
+/// What to resolve.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// What is required.
+    pub requirements: &'a [Requirement],
+    /// What versions are allowed of packages that turn out to be required.
+    pub constraints: &'a [Requirement],
+    /// What it must run on.
+    pub target: Target,
+    /// Versions that are taken where they satisfy everything: the pins of the old lock.
+    pub preferences: &'a BTreeMap<PackageName, Version>,
+    /// The only hashes allowed, for packages that have any.
+    pub hashes: &'a BTreeMap<PackageName, Vec<Digest>>,
+    /// The user's choices.
+    pub options: Options,
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// Every distribution to install, sorted by name.
+    pub pins: Vec<Pin>,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// Finds the distributions that satisfy a request. Blocks until it is done; does not need, and must not be called on, a
+/// thread that runs asynchronous tasks.
+pub fn resolve(request: &Request<'_>, source: &dyn Source) -> Result<Resolution, Error> {
+    thread::scope(|scope| {
+        let solver = thread::Builder::new()
+            .name("resolve".to_owned())
+            .stack_size(STACK_SIZE)
+            .spawn_scoped(scope, || solver::solve(request, source))
+            .map_err(Error::Thread)?;
+        solver.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

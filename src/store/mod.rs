@@ -220,6 +220,18 @@ impl Store {
     }
 }
 
+/// Writes a file that a user keeps: into a temporary file beside it, synced, then renamed, so that a reader sees the old
+/// bytes or the new ones, and a crash leaves one of the two.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name =
+        path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?.to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    written.inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
 /// Files and bytes below `path`; what cannot be read is not counted.
 fn count(path: &Path) -> (u64, u64) {
     let Ok(entries) = fs::read_dir(path) else { return (0, 0) };

@@ -1,0 +1,215 @@
+//! What all stages of a run share.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::report::Report;
+use super::{Error, Event, Goal, Options, Progress};
+use crate::index::{self, Index};
+use crate::net;
+use crate::project::Project;
+use crate::registry::Registries;
+use crate::store::Store;
+
+/// The tools and limits of one run.
+pub struct Context<'a> {
+    pub options: &'a Options,
+    pub goal: Goal,
+    pub project: &'a Project,
+    pub store: Arc<Store>,
+    pub index: Index,
+    /// The indexes in use, without credentials: part of what a lock is made from.
+    pub index_urls: Vec<Url>,
+    pub registries: Registries,
+    /// Counts what is read of base images apart from what is sent.
+    pub base_registries: Registries,
+    /// Limits work that keeps a processor busy.
+    pub processors: Arc<Semaphore>,
+    /// Limits downloads of distributions.
+    pub downloads: Arc<Semaphore>,
+    /// Limits blobs being delivered.
+    pub deliveries: Arc<Semaphore>,
+    pub clocks: Clocks,
+    progress: &'a dyn Progress,
+}
+
+/// Downloads at once: enough to fill a line, few enough to bound open files.
+const DOWNLOADS: usize = 8;
+/// Blobs delivered at once.
+const DELIVERIES: usize = 6;
+
+impl<'a> Context<'a> {
+    /// Opens the store and sets up the clients.
+    pub fn new(
+        options: &'a Options,
+        goal: Goal,
+        project: &'a Project,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, Error> {
+        let store = Arc::new(Store::open(&options.cache_dir)?);
+        let client = net::Client::new(options.offline)?;
+        let settings = index_settings(options, project);
+        let index_urls = settings
+            .extra_index_urls
+            .iter()
+            .chain([&settings.index_url])
+            .map(net::without_credentials)
+            .collect();
+        Ok(Self {
+            options,
+            goal,
+            project,
+            index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
+            index_urls,
+            registries: Registries::new(client.counting_apart(), options.plain_http),
+            base_registries: Registries::new(client.counting_apart(), options.plain_http),
+            store,
+            processors: Arc::new(Semaphore::new(options.jobs)),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS)),
+            deliveries: Arc::new(Semaphore::new(DELIVERIES)),
+            clocks: Clocks::default(),
+            progress,
+        })
+    }
+
+    /// Tells that something begins or ends.
+    pub fn event(&self, event: Event<'_>) {
+        self.progress.event(event);
+    }
+
+    /// Runs blocking work that keeps a processor busy; at most `jobs` of it at once.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let _permit = self.processors.acquire().await;
+        let _running = self.clocks.assemble.start();
+        tokio::task::spawn_blocking(work).await.map_err(Error::Worker)?
+    }
+
+    /// Puts what was counted and timed into the report.
+    pub fn account(&self, report: &mut Report) {
+        let index = self.index.counters();
+        report.transfer.index_bytes = index.index_bytes;
+        report.transfer.index_requests = index.index_requests;
+        report.transfer.distribution_bytes = index.distribution_bytes;
+        report.transfer.base_bytes += self.base_registries.counters().received();
+        report.transfer.registry_requests =
+            self.registries.counters().requests() + self.base_registries.counters().requests();
+        report.timings.resolve_ms = self.clocks.resolve.millis();
+        report.timings.download_ms = self.clocks.download.millis();
+        report.timings.assemble_ms = self.clocks.assemble.millis();
+        report.timings.push_ms = self.clocks.push.millis();
+    }
+}
+
+/// The command line goes before the project's files, and these before the default.
+fn index_settings(options: &Options, project: &Project) -> index::Settings {
+    let in_files = || project.indexes.index_url.as_ref().map(|(url, _)| url.clone());
+    index::Settings {
+        index_url: options.index_url.clone().or_else(in_files).unwrap_or_else(index::default_index_url),
+        extra_index_urls: match &options.extra_index_urls[..] {
+            [] => project.indexes.extra_index_urls.iter().map(|(url, _)| url.clone()).collect(),
+            urls => urls.to_vec(),
+        },
+    }
+}
+
+/// Stop-watches for the parts of a run, which overlap.
+#[derive(Default)]
+pub struct Clocks {
+    pub resolve: Clock,
+    pub download: Clock,
+    pub assemble: Clock,
+    pub push: Clock,
+}
+
+/// The time during which at least one piece of a part was under way.
+#[derive(Default)]
+pub struct Clock(Mutex<ClockState>);
+
+#[derive(Default)]
+struct ClockState {
+    running: u32,
+    since: Option<Instant>,
+    total: Duration,
+}
+
+/// One piece of work on the clock; ends when dropped.
+pub struct Running<'c>(&'c Clock);
+
+impl Clock {
+    /// Starts a piece of work.
+    pub fn start(&self) -> Running<'_> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.running == 0 {
+            state.since = Some(Instant::now());
+        }
+        state.running += 1;
+        Running(self)
+    }
+
+    fn millis(&self) -> u64 {
+        millis(self.0.lock().unwrap_or_else(PoisonError::into_inner).total)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.running -= 1;
+        if state.running == 0
+            && let Some(since) = state.since.take()
+        {
+            state.total += since.elapsed();
+        }
+    }
+}
+
+/// Whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The commit that is checked out, read from the files of git; `None` where there is no such thing.
+pub fn revision(root: &Path) -> Option<String> {
+    let mut directory = root.canonicalize().ok()?;
+    while !directory.join(".git").exists() {
+        if !directory.pop() {
+            return None;
+        }
+    }
+    let mut git = directory.join(".git");
+    if git.is_file() {
+        // A worktree or submodule: the file points at the real directory.
+        let text = read_small(&git)?;
+        git = directory.join(text.strip_prefix("gitdir:")?.trim());
+    }
+    let head = read_small(&git.join("HEAD"))?;
+    let Some(name) = head.trim().strip_prefix("ref: ") else { return commit(&head) };
+    let common = read_small(&git.join("commondir")).map_or_else(|| git.clone(), |text| git.join(text.trim()));
+    if name.split('/').any(|part| part == "..") {
+        return None;
+    }
+    if let Some(text) = read_small(&git.join(name)).or_else(|| read_small(&common.join(name))) {
+        return commit(&text);
+    }
+    let packed = std::fs::read_to_string(common.join("packed-refs")).ok()?;
+    packed
+        .lines()
+        .find_map(|line| line.split_once(' ').filter(|(_, n)| *n == name).and_then(|(c, _)| commit(c)))
+}
+
+/// A commit's name, if the text is one.
+fn commit(text: &str) -> Option<String> {
+    let text = text.trim();
+    (text.len() >= 40 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| text.to_owned())
+}
+
+fn read_small(path: &Path) -> Option<String> {
+    (std::fs::metadata(path).ok()?.len() < 4096).then(|| std::fs::read_to_string(path).ok())?
+}

@@ -1,0 +1,290 @@
+//! Images to their destinations: a registry, a layout, or the store alone.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::{try_join, try_join_all};
+
+use super::context::Context;
+use super::report::Transfer;
+use super::{Error, Event};
+use crate::base::Base;
+use crate::image::{Document, Image};
+use crate::layer::{self, Layer};
+use crate::model::Digest;
+use crate::registry::{self, Layout, Pushed, Reference, Repository};
+use crate::store::Store;
+
+/// The bytes of a layer, wherever they are.
+#[derive(Clone)]
+pub enum Content {
+    /// The layer of the base at this place, counted from the lowest.
+    Base(Arc<Base>, usize),
+    /// A layer in the store.
+    Layer(Arc<Layer>),
+    /// A small document.
+    Bytes(Arc<[u8]>),
+}
+
+/// A blob of an image to deliver.
+#[derive(Clone)]
+pub struct Blob {
+    pub digest: Digest,
+    pub size: u64,
+    pub content: Content,
+}
+
+/// An image that is complete but for its delivery.
+pub struct Finished {
+    /// The image's name, without prefix and tag.
+    pub name: String,
+    pub image: Image,
+    /// The layers, from the base up.
+    pub layers: Vec<Blob>,
+}
+
+/// What became of an image.
+pub struct Delivered {
+    /// How each layer got there.
+    pub transfers: Vec<Transfer>,
+    /// `HOST/PREFIX/NAME@DIGEST`, if it was pushed.
+    pub reference: Option<String>,
+    /// The tags that point at it.
+    pub tags: Vec<String>,
+}
+
+/// Where the images of a run go.
+pub struct Destinations {
+    push: Option<String>,
+    layout: Option<Arc<Layout>>,
+    tags: Vec<String>,
+    /// For each blob a repository that has it, to mount it from. Who delivers the blob first holds the lock.
+    homes: Mutex<HashMap<Digest, Home>>,
+    written: AtomicU64,
+}
+
+type Home = Arc<tokio::sync::Mutex<Option<Repository>>>;
+
+impl Destinations {
+    /// The destinations that the options name. Creates the layout.
+    pub fn new(context: &Context<'_>) -> Result<Self, Error> {
+        let delivery = &context.options.delivery;
+        let layout = match &delivery.output {
+            Some(path) => Some(Arc::new(
+                Layout::create(path)
+                    .map_err(|source| Error::Deliver { image: format!("oci:{}", path.display()), source })?,
+            )),
+            None => None,
+        };
+        let (push, tags) = (delivery.push.clone(), delivery.tags.clone());
+        Ok(Self { push, layout, tags, homes: Mutex::default(), written: AtomicU64::new(0) })
+    }
+
+    /// Bytes written into a layout so far.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// The repository that an image would be pushed to.
+    pub fn repository(
+        &self,
+        context: &Context<'_>,
+        name: &str,
+    ) -> Result<Option<(Reference, Repository)>, Error> {
+        let Some(prefix) = &self.push else { return Ok(None) };
+        let text = format!("{prefix}/{name}");
+        let reference: Reference = text.parse().map_err(|error: <Reference as FromStr>::Err| {
+            Error::Reference { text: text.clone(), reason: error.to_string() }
+        })?;
+        let repository = context.registries.repository(&reference);
+        Ok(Some((reference, repository)))
+    }
+
+    /// Delivers an image everywhere.
+    pub async fn deliver(&self, context: &Context<'_>, finished: &Finished) -> Result<Delivered, Error> {
+        let _running = context.clocks.push.start();
+        let pushed = async {
+            match self.repository(context, &finished.name)? {
+                None => Ok(None),
+                Some((reference, repository)) => {
+                    let transfers = self.push(context, &repository, finished).await?;
+                    let digest = finished.image.manifest.digest;
+                    let (host, name) = (reference.registry(), reference.repository());
+                    Ok(Some((transfers, format!("{host}/{name}@{digest}"))))
+                }
+            }
+        };
+        let written = async {
+            match &self.layout {
+                None => Ok(None),
+                Some(layout) => self.write(context, layout, finished).await.map(Some),
+            }
+        };
+        let (pushed, written) = try_join(pushed, written).await?;
+        if pushed.is_none() && written.is_none() {
+            context.store.put_blob(&finished.image.config.bytes).map_err(Error::Store)?;
+            context.store.put_blob(&finished.image.manifest.bytes).map_err(Error::Store)?;
+            let transfers = vec![Transfer::None; finished.layers.len()];
+            return Ok(Delivered { transfers, reference: None, tags: Vec::new() });
+        }
+        context.event(Event::Delivered(&finished.name));
+        let (transfers, reference) = match (pushed, written) {
+            (Some((transfers, reference)), _) => (transfers, Some(reference)),
+            (None, written) => (written.unwrap_or_default(), None),
+        };
+        Ok(Delivered { transfers, reference, tags: self.tags.clone() })
+    }
+
+    async fn push(
+        &self,
+        context: &Context<'_>,
+        repository: &Repository,
+        finished: &Finished,
+    ) -> Result<Vec<Transfer>, Error> {
+        let failed = |source| Error::Deliver { image: finished.name.clone(), source };
+        let image = &finished.image;
+        let current =
+            try_join_all(self.tags.iter().map(|tag| repository.manifest(tag))).await.map_err(failed)?;
+        let is_current = |found: &Option<registry::Manifest>| {
+            found.as_ref().is_some_and(|manifest| manifest.digest == image.manifest.digest)
+        };
+        // A manifest that is there vouches for its blobs: a registry keeps what a tagged image needs.
+        let transfers = if current.iter().any(is_current) {
+            vec![Transfer::Present; finished.layers.len()]
+        } else {
+            let config = document(&image.config);
+            let push = |blob| self.push_blob(context, repository, &finished.name, blob);
+            let (_, transfers) =
+                try_join(push(&config), try_join_all(finished.layers.iter().map(push))).await?;
+            transfers
+        };
+        for (tag, found) in self.tags.iter().zip(&current) {
+            if !is_current(found) {
+                repository
+                    .push_manifest(tag, image.manifest.media_type.as_ref(), &image.manifest.bytes)
+                    .await
+                    .map_err(failed)?;
+            }
+        }
+        Ok(transfers)
+    }
+
+    fn home(&self, digest: &Digest) -> Home {
+        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(homes.entry(*digest).or_default())
+    }
+
+    async fn push_blob(
+        &self,
+        context: &Context<'_>,
+        repository: &Repository,
+        name: &str,
+        blob: &Blob,
+    ) -> Result<Transfer, Error> {
+        let failed = |source| Error::Deliver { image: name.to_owned(), source };
+        let home = self.home(&blob.digest);
+        let mut home = home.lock().await;
+        let _permit = context.deliveries.acquire().await;
+        let mut from = home.clone();
+        let mut content = blob.content.clone();
+        if let Content::Base(base, index) = &blob.content
+            && let Some(source) = base.repository()
+        {
+            // The base's blob is read only if the registry neither has it nor can take it over.
+            if repository.has_blob(&blob.digest).await.map_err(failed)? {
+                return Ok(Transfer::Present);
+            }
+            let other = from.as_ref().unwrap_or(source);
+            if other.same_registry(repository)
+                && repository.mount_blob(&blob.digest, other).await.map_err(failed)?
+            {
+                return Ok(Transfer::Mounted);
+            }
+            base.pull_layer(*index, &context.store).await.map_err(|source| base.failed(source))?;
+            content = Content::Base(Arc::clone(base), *index);
+            from = None;
+        }
+        context.event(Event::Delivering(&blob.digest.to_string()));
+        let store = Arc::clone(&context.store);
+        let open = move || open(&content, &store);
+        let pushed =
+            repository.push_blob(&blob.digest, blob.size, from.as_ref(), open).await.map_err(failed)?;
+        if home.is_none() {
+            *home = Some(repository.clone());
+        }
+        Ok(match pushed {
+            Pushed::Present => Transfer::Present,
+            Pushed::Mounted => Transfer::Mounted,
+            Pushed::Uploaded => Transfer::Uploaded,
+        })
+    }
+
+    async fn write(
+        &self,
+        context: &Context<'_>,
+        layout: &Arc<Layout>,
+        finished: &Finished,
+    ) -> Result<Vec<Transfer>, Error> {
+        let failed = |source| Error::Deliver { image: finished.name.clone(), source };
+        let image = &finished.image;
+        let write = |blob| self.write_blob(context, layout, &finished.name, blob);
+        let transfers = try_join_all(finished.layers.iter().map(write)).await?;
+        for part in [&image.config, &image.manifest] {
+            self.write_blob(context, layout, &finished.name, &document(part)).await?;
+        }
+        for tag in &self.tags {
+            layout.tag(&image.descriptor(), &format!("{}:{tag}", finished.name)).map_err(failed)?;
+        }
+        Ok(transfers)
+    }
+
+    async fn write_blob(
+        &self,
+        context: &Context<'_>,
+        layout: &Arc<Layout>,
+        name: &str,
+        blob: &Blob,
+    ) -> Result<Transfer, Error> {
+        let home = self.home(&blob.digest);
+        let _first = home.lock().await;
+        if layout.has_blob(&blob.digest, blob.size) {
+            return Ok(Transfer::Present);
+        }
+        let _permit = context.deliveries.acquire().await;
+        if let Content::Base(base, index) = &blob.content {
+            base.pull_layer(*index, &context.store).await.map_err(|source| base.failed(source))?;
+        }
+        context.event(Event::Delivering(&blob.digest.to_string()));
+        let (layout, store, blob) = (Arc::clone(layout), Arc::clone(&context.store), blob.clone());
+        let size = blob.size;
+        let image = name.to_owned();
+        let write = move || {
+            let mut reader = open(&blob.content, &store).map_err(Error::Read)?;
+            let put = layout.put_blob(&blob.digest, blob.size, &mut reader);
+            put.map_err(|source| Error::Deliver { image, source })
+        };
+        tokio::task::spawn_blocking(write).await.map_err(Error::Worker)??;
+        self.written.fetch_add(size, Ordering::Relaxed);
+        Ok(Transfer::Uploaded)
+    }
+}
+
+fn document(document: &Document) -> Blob {
+    Blob {
+        digest: document.digest,
+        size: document.size(),
+        content: Content::Bytes((&*document.bytes).into()),
+    }
+}
+
+/// Opens the bytes of a blob. A base's blob from a registry must have been pulled before.
+fn open(content: &Content, store: &Store) -> std::io::Result<Box<dyn Read + Send>> {
+    Ok(match content {
+        Content::Base(base, index) => base.open_layer(*index, store).map_err(std::io::Error::other)?,
+        Content::Layer(layer) => Box::new(layer::open(store, layer).map_err(std::io::Error::other)?),
+        Content::Bytes(bytes) => Box::new(std::io::Cursor::new(Arc::clone(bytes))),
+    })
+}

@@ -1,0 +1,152 @@
+//! Which components are meant, and what each of their environments is built on: its base, its Python, its target.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::report::Report;
+use super::{Error, Event, Goal};
+use crate::base::{self, Base, Python, Source};
+use crate::model::{Libc, PythonMinor, Target, Warning};
+use crate::project::{self, Component, Environment, Project};
+
+/// The C library that wheels are chosen for where no base tells.
+const DEFAULT_LIBC: Libc = Libc::Glibc { major: 2, minor: 28 };
+/// The Pythons that a request is tried against where no base tells; the newest first.
+const KNOWN_MINORS: std::ops::RangeInclusive<u8> = 7..=14;
+
+/// One environment of one component, and what it is built on. The unit of all further work.
+pub struct Unit<'p> {
+    pub component: &'p Component,
+    pub environment: &'p Environment,
+    /// Absent when only locks are wanted and no base is named.
+    pub base: Option<Arc<Base>>,
+    /// The interpreter in the base.
+    pub python: Option<Python>,
+    pub target: Target,
+}
+
+impl Unit<'_> {
+    /// The component as users name it, such as `flow/trainer`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.component.kind, self.component.name)
+    }
+}
+
+/// The components that the user names, or all.
+pub fn select<'p>(project: &'p Project, names: &[String]) -> Result<Vec<&'p Component>, Error> {
+    let matches = |component: &Component, name: &str| {
+        component.name == name || format!("{}/{}", component.kind, component.name) == name
+    };
+    for name in names {
+        if !project.components.iter().any(|component| matches(component, name)) {
+            let known = project.components.iter().map(|c| format!("{}/{}", c.kind, c.name)).collect();
+            return Err(Error::UnknownComponent { name: name.clone(), known });
+        }
+    }
+    let chosen: Vec<_> = project
+        .components
+        .iter()
+        .filter(|component| names.is_empty() || names.iter().any(|name| matches(component, name)))
+        .collect();
+    if chosen.is_empty() {
+        return Err(Error::NoComponents { project: project.root.clone() });
+    }
+    project::check_names(&chosen)?;
+    Ok(chosen)
+}
+
+/// Finds the base and the target of every environment. Each base is opened once.
+pub async fn prepare<'p>(
+    context: &Context<'p>,
+    components: &[&'p Component],
+    report: &mut Report,
+) -> Result<Vec<Unit<'p>>, Error> {
+    let mut bases: Vec<(Source, Arc<Base>)> = Vec::new();
+    let mut units = Vec::new();
+    for &component in components {
+        for environment in &component.environments {
+            let base = match base_of(context, environment, report)? {
+                None => None,
+                Some(source) => Some(match bases.iter().find(|(known, _)| *known == source) {
+                    Some((_, base)) => Arc::clone(base),
+                    None => {
+                        context.event(Event::OpeningBase(&source.to_string()));
+                        let opened = base::open(
+                            &source,
+                            context.options.platform,
+                            &context.base_registries,
+                            Arc::clone(&context.store),
+                        );
+                        let base = Arc::new(opened.await?);
+                        bases.push((source, Arc::clone(&base)));
+                        base
+                    }
+                }),
+            };
+            units.push(unit(context, component, environment, base)?);
+        }
+    }
+    Ok(units)
+}
+
+/// The base that the command line or the project names; the command line goes first.
+fn base_of(
+    context: &Context<'_>,
+    environment: &Environment,
+    report: &mut Report,
+) -> Result<Option<Source>, Error> {
+    let named = environment.base.as_ref();
+    if let Some(source) = &context.options.base {
+        if let Some(request) = named {
+            let message = format!("the base image {} is replaced by --base {source}", request.reference);
+            report.warnings.push((&Warning::at(request.origin.clone(), message)).into());
+        }
+        return Ok(Some(source.clone()));
+    }
+    match named {
+        Some(request) => Ok(Some(
+            Source::reference(&request.reference)
+                .map_err(|source| Error::BaseReference { origin: request.origin.clone(), source })?,
+        )),
+        None if matches!(context.goal, Goal::Lock | Goal::CheckLocks) => Ok(None),
+        None => Err(Error::NoBase),
+    }
+}
+
+/// Chooses the Python: the one that the command line or the project asks for, else the base's own.
+fn unit<'p>(
+    context: &Context<'p>,
+    component: &'p Component,
+    environment: &'p Environment,
+    base: Option<Arc<Base>>,
+) -> Result<Unit<'p>, Error> {
+    let allowed = |minor: PythonMinor| match (context.options.python, &environment.python) {
+        (Some(wanted), _) => minor == wanted,
+        (None, Some(request)) => request.allows(minor),
+        (None, None) => true,
+    };
+    let (python, minor, libc) = match &base {
+        Some(base) => {
+            let wanted = match (context.options.python, &environment.python) {
+                (Some(wanted), _) => format!("{wanted} (--python)"),
+                (None, Some(request)) => format!("{} ({})", request.specifiers, request.origin),
+                (None, None) => "any".to_owned(),
+            };
+            let python = base.contents.choose(&wanted, allowed)?.clone();
+            let libc = base.contents.libc.unwrap_or(DEFAULT_LIBC);
+            (Some(python.clone()), python.minor, libc)
+        }
+        None => {
+            let mut minors =
+                KNOWN_MINORS.rev().map(|minor| PythonMinor { major: 3, minor }).filter(|m| allowed(*m));
+            // A range alone does not name a Python: whatever were picked, the base would have another some day.
+            match (context.options.python.or_else(|| minors.next()), minors.next()) {
+                (Some(minor), None) => (None, minor, DEFAULT_LIBC),
+                (Some(minor), _) if context.options.python.is_some() => (None, minor, DEFAULT_LIBC),
+                _ => return Err(Error::NoPythonNamed),
+            }
+        }
+    };
+    let target = Target { python: minor, platform: context.options.platform, libc };
+    Ok(Unit { component, environment, base, python, target })
+}

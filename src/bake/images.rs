@@ -1,0 +1,286 @@
+//! From locked environments to delivered images, or to a plan of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::{join_all, try_join4};
+
+use super::assemble::{Assembly, Made};
+use super::context::Context;
+use super::deliver::{Blob, Content, Destinations, Finished};
+use super::locks::Locked;
+use super::report::{
+    EnvironmentReport, ImageReport, LayerOrigin, LayerReport, PlatformReport, Report, Role, Transfer,
+    WarningReport,
+};
+use super::{Error, Goal, code, plan, skeleton};
+use crate::base::{Base, Python};
+use crate::image::{self, ImageSpec};
+use crate::layer::PREFIX;
+use crate::project::{self, Asset};
+
+/// The layers that an image may have, the base's included. Runtimes stop at 125 to 127; long before that, every layer
+/// costs a pull its share.
+const LAYER_BUDGET: usize = 100;
+/// The most layers that the distributions of an environment are spread over.
+const DISTRIBUTION_LAYERS: usize = 24;
+/// Layers besides those of the base and the distributions: the skeleton, shared code, own code.
+const OTHER_LAYERS: usize = 3;
+/// How much of a README goes into a label.
+const README_LIMIT: usize = 32 * 1024;
+
+/// Makes every image, or plans it. Images that fail are left out, and their errors go to `failures`.
+pub async fn make(
+    context: &Context<'_>,
+    locked: Vec<Locked<'_>>,
+    report: &mut Report,
+    failures: &mut Vec<Error>,
+) {
+    report.environments = environments(&locked);
+    let destinations = match Destinations::new(context) {
+        Ok(destinations) => destinations,
+        Err(error) => return failures.push(error),
+    };
+    let assembly = Assembly::default();
+    let work = locked.iter().map(|locked| async {
+        match context.goal {
+            Goal::Plan => plan::image(context, locked).await,
+            _ => build(context, &assembly, &destinations, locked).await,
+        }
+    });
+    for outcome in join_all(work).await {
+        match outcome {
+            Ok((image, warnings)) => {
+                report.images.push(image);
+                report.warnings.extend(warnings);
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    report.transfer.uploaded_bytes = context.registries.counters().sent() + destinations.written();
+}
+
+/// The distinct environments, in the order of their first use.
+fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
+    let mut reports: Vec<EnvironmentReport> = Vec::new();
+    for Locked { unit, lock, id } in locked {
+        if let Some(known) = reports.iter_mut().find(|known| known.id == *id) {
+            if !known.components.contains(&unit.component.name) {
+                known.components.push(unit.component.name.clone());
+            }
+            continue;
+        }
+        let mut requirements: Vec<String> =
+            unit.environment.requirements.iter().map(ToString::to_string).collect();
+        requirements.sort();
+        reports.push(EnvironmentReport {
+            id: id.clone(),
+            components: vec![unit.component.name.clone()],
+            kind: "pypi",
+            python: lock.target.python.to_string(),
+            base: unit.base.as_ref().map(|base| base.name.clone()),
+            requirements,
+            conda: Vec::new(),
+            channels: Vec::new(),
+        });
+    }
+    reports
+}
+
+/// The base and interpreter of an environment whose image is wanted.
+pub fn foundation<'l>(locked: &'l Locked<'_>) -> Result<(&'l Arc<Base>, &'l Python), Error> {
+    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoBase)
+}
+
+/// How many layers the distributions of an environment may take.
+pub fn distribution_budget(base: &Base) -> usize {
+    LAYER_BUDGET.saturating_sub(base.image.layers().len() + OTHER_LAYERS).clamp(1, DISTRIBUTION_LAYERS)
+}
+
+async fn build(
+    context: &Context<'_>,
+    assembly: &Assembly,
+    destinations: &Destinations,
+    locked: &Locked<'_>,
+) -> Result<(ImageReport, Vec<WarningReport>), Error> {
+    let (base, python) = foundation(locked)?;
+    let mut warnings = Vec::new();
+    let code = code::files(context.project, locked, &mut warnings)?;
+    let (environment, skeleton, shared, own) = try_join4(
+        assembly.environment(context, &locked.lock, distribution_budget(base)),
+        assembly.files(context, Role::Environment, skeleton::entries(python)),
+        assembly.files(context, Role::Code, code.shared),
+        assembly.files(context, Role::Code, code.own),
+    )
+    .await?;
+    let (distributions, collisions) = environment;
+    warnings.extend(collisions.iter().map(Into::into));
+
+    let mut layers = distributions;
+    layers.extend([skeleton, shared, own].into_iter().filter(|made| !made.layer.pieces.is_empty()));
+    let name = project::image_name(locked.unit.component, locked.unit.environment);
+    let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
+    let spec = spec(context, locked, base, &name, &new);
+    let image = image::compose(&spec).map_err(|source| Error::Image { image: name.clone(), source })?;
+
+    let base_layers = base.image.layers().iter().enumerate();
+    let blobs = base_layers
+        .map(|(index, layer)| Blob {
+            digest: layer.digest,
+            size: layer.size,
+            content: Content::Base(Arc::clone(base), index),
+        })
+        .chain(layers.iter().map(|made| Blob {
+            digest: made.layer.digest,
+            size: made.layer.size,
+            content: Content::Layer(Arc::clone(&made.layer)),
+        }));
+    let finished = Finished { name, layers: blobs.collect(), image };
+    let delivered = destinations.deliver(context, &finished).await?;
+
+    let mut transfers = delivered.transfers.iter().copied();
+    let mut transfer = || transfers.next().unwrap_or(Transfer::None);
+    let mut reports: Vec<LayerReport> = Vec::new();
+    reports.extend(base_reports(base).into_iter().map(|layer| LayerReport { transfer: transfer(), ..layer }));
+    reports.extend(layers.iter().map(|made| layer_report(made, transfer())));
+    let digest = Some(finished.image.manifest.digest.to_string());
+    let mut image = image_report(locked, digest, reports);
+    image.reference = delivered.reference;
+    image.tags = delivered.tags;
+    Ok((image, warnings))
+}
+
+/// What the report says of a base's layers.
+pub fn base_reports(base: &Base) -> Vec<LayerReport> {
+    let layer = |layer: &image::Layer| LayerReport {
+        key: None,
+        digest: Some(layer.digest.to_string()),
+        diff_id: Some(layer.diff_id.to_string()),
+        size: Some(layer.size),
+        uncompressed_size: None,
+        estimated_size: None,
+        role: Role::Base,
+        packages: Vec::new(),
+        origin: Some(LayerOrigin::Base),
+        transfer: Transfer::None,
+    };
+    base.image.layers().iter().map(layer).collect()
+}
+
+/// What the report says of a layer that is there.
+pub fn layer_report(made: &Made, transfer: Transfer) -> LayerReport {
+    LayerReport {
+        key: Some(made.layer.key.to_string()),
+        digest: Some(made.layer.digest.to_string()),
+        diff_id: Some(made.layer.diff_id.to_string()),
+        size: Some(made.layer.size),
+        uncompressed_size: Some(made.layer.uncompressed_size),
+        estimated_size: None,
+        role: made.role,
+        packages: made.packages.clone(),
+        origin: Some(made.origin),
+        transfer,
+    }
+}
+
+/// What the report says of an image, before it is delivered.
+pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<LayerReport>) -> ImageReport {
+    let (component, target) = (locked.unit.component, locked.lock.target);
+    ImageReport {
+        component: component.name.clone(),
+        kind: component.kind.to_string(),
+        environment: locked.id.clone(),
+        steps: locked.unit.environment.steps.clone(),
+        reference: None,
+        digest: digest.clone(),
+        tags: Vec::new(),
+        platforms: vec![PlatformReport {
+            platform: target.platform.to_string(),
+            digest,
+            python: target.python.to_string(),
+            python_path: format!("/{PREFIX}/bin/python"),
+            layers,
+        }],
+    }
+}
+
+/// What the image is made of and how it runs.
+fn spec<'s>(
+    context: &Context<'_>,
+    locked: &Locked<'_>,
+    base: &'s Base,
+    name: &str,
+    layers: &'s [image::Layer],
+) -> ImageSpec<'s> {
+    let component = locked.unit.component;
+    let run = &component.run;
+    let mut environment = vec![
+        ("VIRTUAL_ENV".to_owned(), format!("/{PREFIX}")),
+        ("FASTBAKERY_IMAGE".to_owned(), format!("{name}:{}", locked.id)),
+    ];
+    if !run.python_path.is_empty() {
+        environment.push(("PYTHONPATH".to_owned(), run.python_path.join(":")));
+    }
+    environment.extend(run.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    ImageSpec {
+        path_prefix: Some(format!("/{PREFIX}/bin")),
+        env: environment,
+        working_dir: Some(run.working_dir.clone()),
+        cmd: run.command.clone(),
+        exposed_ports: run.ports.iter().map(|port| format!("{port}/tcp")).collect(),
+        labels: labels(context, locked, name),
+        created: context.options.created,
+        ..ImageSpec::new(&base.image, locked.lock.target.platform, layers)
+    }
+}
+
+fn image_layer(made: &Made) -> image::Layer {
+    let packages: Vec<&str> = made.packages.iter().map(|package| &*package.name).collect();
+    let created_by = match made.role {
+        Role::Code => "code".to_owned(),
+        _ if packages.is_empty() => "environment".to_owned(),
+        _ => format!("environment {}", packages.join(" ")),
+    };
+    image::Layer {
+        digest: made.layer.digest,
+        diff_id: made.layer.diff_id,
+        size: made.layer.size,
+        media_type: image::MediaType::ImageLayerGzip,
+        created_by,
+        annotations: None,
+    }
+}
+
+/// The labels: what the image is, the README as its documentation, and the project's assets.
+fn labels(context: &Context<'_>, locked: &Locked<'_>, name: &str) -> BTreeMap<String, String> {
+    let component = locked.unit.component;
+    let mut labels = BTreeMap::new();
+    let mut label = |key: &str, value: String| labels.insert(key.to_owned(), value);
+    label(image::ANNOTATION_TITLE, name.to_owned());
+    label("bakehouse.project", context.project.name.clone());
+    label("bakehouse.component", format!("{}/{}", component.kind, component.name));
+    label("bakehouse.environment", locked.id.clone());
+    if let Some(path) = &component.readme
+        && let Ok(text) = std::fs::read(path)
+    {
+        let relative = path.strip_prefix(&context.project.root).unwrap_or(path).to_string_lossy();
+        label(image::ANNOTATION_DOCUMENTATION, format!("file:///app/{relative}"));
+        label("bakehouse.readme", readme(&text));
+    }
+    for asset in &context.project.assets {
+        let Asset { kind, name, description, .. } = asset;
+        label(&format!("bakehouse.asset.{kind}.{name}"), description.clone().unwrap_or_default());
+    }
+    labels.extend(context.options.delivery.labels.iter().cloned());
+    labels
+}
+
+/// A README as the value of a label: text, and not without end.
+fn readme(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut end = text.len().min(README_LIMIT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

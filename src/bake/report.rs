@@ -1,0 +1,279 @@
+//! The report: what a run did, for other programs. Its shape is a contract: see `docs/report.md`.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::model::Warning;
+
+/// Everything a run has to tell.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The version of this shape.
+    pub version: u32,
+    /// The project's name.
+    pub project: String,
+    /// The source revision, where the project is a git checkout.
+    pub revision: Option<String>,
+    /// One entry an image.
+    pub images: Vec<ImageReport>,
+    /// One entry a lock.
+    pub locks: Vec<LockReport>,
+    /// The distinct environments.
+    pub environments: Vec<EnvironmentReport>,
+    /// How long each part took. The parts overlap.
+    pub timings: Timings,
+    /// What went over the network.
+    pub transfer: TransferReport,
+    /// What the user should know.
+    pub warnings: Vec<WarningReport>,
+    /// What failed.
+    pub errors: Vec<ErrorReport>,
+}
+
+/// An image: one component's, or one environment's of a flow.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReport {
+    /// The component's name.
+    pub component: String,
+    /// `flow`, `deployment` or `package`.
+    pub kind: String,
+    /// The environment's ID.
+    pub environment: String,
+    /// The steps that run in it, for a flow.
+    pub steps: Vec<String>,
+    /// Where the image is, by digest; null if it was pushed nowhere.
+    pub reference: Option<String>,
+    /// The digest of the manifest; null if it is not known without the work.
+    pub digest: Option<String>,
+    /// The tags it was given.
+    pub tags: Vec<String>,
+    /// One entry a platform.
+    pub platforms: Vec<PlatformReport>,
+}
+
+/// An image for one platform.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformReport {
+    /// Such as `linux/amd64`.
+    pub platform: String,
+    /// The digest of the manifest; null if it is not known without the work.
+    pub digest: Option<String>,
+    /// The Python's minor version.
+    pub python: String,
+    /// The environment's interpreter.
+    pub python_path: String,
+    /// From the base up.
+    pub layers: Vec<LayerReport>,
+}
+
+/// What a layer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Of the base image.
+    Base,
+    /// The environment: distributions and what links them to the interpreter.
+    Environment,
+    /// The user's code.
+    Code,
+}
+
+/// Where a layer's bytes came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerOrigin {
+    /// The base image.
+    Base,
+    /// Made in this run.
+    Built,
+    /// Made before, kept in the store.
+    Store,
+}
+
+/// How a layer got to its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transfer {
+    /// Its bytes were sent or written.
+    Uploaded,
+    /// The registry took it over from another repository.
+    Mounted,
+    /// It was there.
+    Present,
+    /// It went nowhere: no destination was named.
+    None,
+}
+
+/// A layer of an image.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerReport {
+    /// The layer key; null for a base layer.
+    pub key: Option<String>,
+    /// The digest of the blob; null if not known without the work.
+    pub digest: Option<String>,
+    /// The digest of the uncompressed archive.
+    pub diff_id: Option<String>,
+    /// Bytes of the blob.
+    pub size: Option<u64>,
+    /// Bytes of the uncompressed archive.
+    pub uncompressed_size: Option<u64>,
+    /// An estimate of `size` where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_size: Option<u64>,
+    /// What it is for.
+    pub role: Role,
+    /// The distributions in it.
+    pub packages: Vec<PackageReport>,
+    /// Where its bytes came from; null if it would have to be built.
+    pub origin: Option<LayerOrigin>,
+    /// How it got to its destination.
+    pub transfer: Transfer,
+}
+
+/// A distribution in a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageReport {
+    /// The normalised name.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// `pypi`.
+    pub kind: &'static str,
+}
+
+/// What became of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LockStatus {
+    /// It was true already.
+    Fresh,
+    /// It was missing or stale, and is (or, in a plan, would be) written.
+    Written,
+    /// It was resolved again, and nothing changed.
+    Unchanged,
+    /// Another tool's, used as it is.
+    Foreign,
+}
+
+/// A lock.
+#[derive(Debug, Clone, Serialize)]
+pub struct LockReport {
+    /// The component's name.
+    pub component: String,
+    /// The steps that it is for; empty where the component has one environment.
+    pub steps: Vec<String>,
+    /// The file, relative to the project.
+    pub path: String,
+    /// The number of distributions.
+    pub packages: usize,
+    /// What became of it.
+    pub status: LockStatus,
+}
+
+/// A distinct environment.
+#[derive(Debug, Clone, Serialize)]
+pub struct EnvironmentReport {
+    /// Its ID: a hash of what is locked.
+    pub id: String,
+    /// The components that use it.
+    pub components: Vec<String>,
+    /// `pypi`.
+    pub kind: &'static str,
+    /// The Python's minor version.
+    pub python: String,
+    /// The base image as it was named, if one was.
+    pub base: Option<String>,
+    /// The requirements, normalised and sorted.
+    pub requirements: Vec<String>,
+    /// Conda requirements: none yet.
+    pub conda: Vec<String>,
+    /// Conda channels: none yet.
+    pub channels: Vec<String>,
+}
+
+/// Milliseconds of wall-clock time from the start of a part's first piece to the end of its last.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timings {
+    /// Resolving and locking.
+    pub resolve_ms: u64,
+    /// Downloading distributions.
+    pub download_ms: u64,
+    /// Assembling layers.
+    pub assemble_ms: u64,
+    /// Delivering images.
+    pub push_ms: u64,
+    /// The whole run.
+    pub total_ms: u64,
+}
+
+/// What went over the network.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferReport {
+    /// Bytes of index pages and metadata.
+    pub index_bytes: u64,
+    /// Bytes of distributions.
+    pub distribution_bytes: u64,
+    /// Bytes of base images: manifests, configs and layers.
+    pub base_bytes: u64,
+    /// Bytes of records from the cache repository.
+    pub cache_bytes: u64,
+    /// Bytes of blobs and manifests sent to a registry, or written into a layout.
+    pub uploaded_bytes: u64,
+    /// Requests to indexes.
+    pub index_requests: u64,
+    /// Requests to registries.
+    pub registry_requests: u64,
+}
+
+/// A warning.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct WarningReport {
+    /// What is noticed.
+    pub message: String,
+    /// The file that is to blame.
+    pub file: Option<String>,
+    /// Its line.
+    pub line: Option<u32>,
+}
+
+impl From<&Warning> for WarningReport {
+    fn from(warning: &Warning) -> Self {
+        Self {
+            message: warning.message.clone(),
+            file: warning.origin.as_ref().map(|origin| origin.file.clone()),
+            line: warning.origin.as_ref().and_then(|origin| origin.line),
+        }
+    }
+}
+
+/// A failure.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorReport {
+    /// What happened, causes included.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The exit code of this failure alone.
+    pub exit_code: u8,
+}
+
+impl Report {
+    /// The report as JSON text.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self)
+    }
+
+    /// Writes the report as JSON to a file, whole or not at all.
+    pub fn write_json(&self, path: &Path) -> std::io::Result<()> {
+        let text = self.to_json()? + "\n";
+        crate::store::write_atomically(path, text.as_bytes())
+    }
+}

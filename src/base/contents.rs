@@ -1,0 +1,45 @@
+//! What is inside a base image.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Digest, Key, KeyHasher, Libc, PythonMinor};
+
+use super::error::Error;
+
+/// What was found inside a base image. Depends on the image alone: a record of it stays true.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The Pythons, the preferred first: what `python3` on the image's `PATH` is, then newer before older ones.
+    pub pythons: Vec<Python>,
+    /// The C library.
+    pub libc: Option<Libc>,
+}
+
+/// A CPython in a base image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Python {
+    /// The minor version.
+    pub minor: PythonMinor,
+    /// The full version, such as `3.11.2`, where the interpreter's bytes tell it.
+    pub version: Option<String>,
+    /// The interpreter's absolute path in the image, every symbolic link resolved: `/usr/bin/python3.11`.
+    pub executable: String,
+    /// The paths by which it was found, in the order of the search: `/usr/bin/python3`.
+    pub found_as: Vec<String>,
+}
+
+impl Contents {
+    /// The key of the record about the image with this manifest digest.
+    pub fn key(manifest: &Digest) -> Key {
+        KeyHasher::new("base/1").text(&manifest.to_string()).finish()
+    }
+
+    /// The Python to use: the first, in order of preference, that is `allowed`. `wanted` says for people what that is,
+    /// such as `Python >=3.12`.
+    pub fn choose(&self, wanted: &str, allowed: impl Fn(PythonMinor) -> bool) -> Result<&Python, Error> {
+        self.pythons
+            .iter()
+            .find(|python| allowed(python.minor))
+            .ok_or_else(|| Error::NoPython { wanted: wanted.to_owned(), found: self.pythons.clone() })
+    }
+}

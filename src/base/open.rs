@@ -1,0 +1,204 @@
+//! Opening a base image: its documents, and what is inside it.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+
+use super::contents::Contents;
+use super::document::{Compression, select_platform};
+use super::error::Error;
+use super::inspect::{Layer, inspect};
+use super::source::Source;
+use crate::image::{self, MediaType};
+use crate::model::{Digest, Platform};
+use crate::registry::{self, Layout, Manifest, Registries, Repository};
+use crate::store::Store;
+
+/// The kind of the records about what is inside bases.
+const RECORDS: &str = "bases";
+/// How deep image indexes may be nested.
+const INDEX_DEPTH: usize = 4;
+
+/// An opened base image.
+pub struct Base {
+    /// The name as it was given.
+    pub name: String,
+    /// The digest of its manifest (for the platform, not of an image index).
+    pub digest: Digest,
+    /// Its documents, checked.
+    pub image: image::Base,
+    /// What is inside.
+    pub contents: Contents,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Registry(Repository),
+    Layout(Arc<Layout>),
+}
+
+/// Opens the base that `source` names, for `platform`. Its layers are read only if nobody looked into them before.
+pub async fn open(
+    source: &Source,
+    platform: Platform,
+    registries: &Registries,
+    store: Arc<Store>,
+) -> Result<Base, Error> {
+    let name = source.to_string();
+    let failed = |source| Error::Open { name: name.clone(), source };
+    let (place, mut manifest) = match source {
+        Source::Registry(reference) => {
+            let repository = registries.repository(reference);
+            let wanted = reference.digest().or(reference.tag()).unwrap_or("latest");
+            let manifest = repository.manifest(wanted).await.map_err(failed)?;
+            (Place::Registry(repository), manifest.ok_or_else(|| Error::NotFound { name: name.clone() })?)
+        }
+        Source::Layout { directory, name } => {
+            let layout = Layout::open(directory).map_err(failed)?;
+            let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
+            (Place::Layout(Arc::new(layout)), manifest)
+        }
+    };
+    for _ in 0..INDEX_DEPTH {
+        if !manifest.is_index() {
+            break;
+        }
+        let chosen = select_platform(&manifest.bytes, platform)?;
+        manifest = place
+            .manifest(&chosen.digest)
+            .await
+            .map_err(failed)?
+            .ok_or_else(|| Error::NotFound { name: format!("{name} ({platform})") })?;
+    }
+
+    let composed = |source| Error::Image { name: name.clone(), source };
+    let config = image::Base::config_descriptor(&manifest.bytes).map_err(composed)?;
+    // The descriptor was checked to have a SHA-256 digest.
+    let config_digest =
+        config.digest().as_ref().parse::<Digest>().map_err(|_| Error::NotFound { name: name.clone() })?;
+    let config = place.pull(&store, &config_digest, config.size()).await.map_err(failed)?;
+    let config =
+        std::fs::read(config.path()).map_err(|source| Error::Read { layer: config_digest, source })?;
+    let image = image::Base::parse(&manifest.bytes, &config, platform).map_err(composed)?;
+    // A directory says nothing outside this machine, and an image must not depend on it.
+    let image = match &place {
+        Place::Registry(_) => image.named(name.clone(), manifest.digest),
+        Place::Layout(_) => image,
+    };
+
+    let key = Contents::key(&manifest.digest);
+    let known = store.record(RECORDS, &key).map_err(Error::Store)?;
+    let contents = match known {
+        Some(contents) => contents,
+        None => {
+            let contents = look_inside(&place, &image, &store).await.map_err(|error| match error {
+                Failure::Registry(source) => failed(source),
+                Failure::Base(error) => error,
+            })?;
+            store.put_record(RECORDS, &key, &contents).map_err(Error::Store)?;
+            contents
+        }
+    };
+    Ok(Base { name, digest: manifest.digest, image, contents, place })
+}
+
+enum Failure {
+    Registry(registry::Error),
+    Base(Error),
+}
+
+async fn look_inside(place: &Place, image: &image::Base, store: &Arc<Store>) -> Result<Contents, Failure> {
+    let pulls = image.layers().iter().map(|layer| place.ready(store, &layer.digest, layer.size));
+    try_join_all(pulls).await.map_err(Failure::Registry)?;
+    let (place, store, layers) = (place.clone(), Arc::clone(store), image.layers().to_vec());
+    let path = image.variable("PATH").map(str::to_owned);
+    let work = move || {
+        let layers = layers.iter().map(|layer| {
+            let bytes = place.read(&store, &layer.digest, layer.size);
+            Ok(Layer {
+                digest: layer.digest,
+                compression: match layer.media_type {
+                    MediaType::ImageLayerGzip => Compression::Gzip,
+                    MediaType::ImageLayerZstd => Compression::Zstd,
+                    _ => Compression::None,
+                },
+                diff_id: layer.diff_id,
+                bytes: bytes.map_err(|source| Error::Read { layer: layer.digest, source })?,
+            })
+        });
+        inspect(layers, path.as_deref())
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(contents) => contents.map_err(Failure::Base),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+impl Base {
+    /// The repository it is in, if it is in one.
+    pub fn repository(&self) -> Option<&Repository> {
+        match &self.place {
+            Place::Registry(repository) => Some(repository),
+            Place::Layout(_) => None,
+        }
+    }
+
+    /// What went wrong with the place that the base is in, as an error about the base.
+    pub fn failed(&self, source: registry::Error) -> Error {
+        Error::Open { name: self.name.clone(), source }
+    }
+
+    /// Makes sure that the layer at `index` can be read on this machine.
+    pub async fn pull_layer(&self, index: usize, store: &Store) -> Result<(), registry::Error> {
+        let layer = &self.image.layers()[index];
+        self.place.ready(store, &layer.digest, layer.size).await
+    }
+
+    /// Reads the layer at `index`, as it is stored; [`Base::pull_layer`] goes before.
+    pub fn open_layer(&self, index: usize, store: &Store) -> io::Result<Box<dyn Read + Send>> {
+        let layer = &self.image.layers()[index];
+        self.place.read(store, &layer.digest, layer.size)
+    }
+}
+
+impl Place {
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Manifest>, registry::Error> {
+        match self {
+            Self::Registry(repository) => repository.manifest(&digest.to_string()).await,
+            Self::Layout(layout) => layout.manifest(Some(&digest.to_string())).map(Some),
+        }
+    }
+
+    /// A small blob, in the store.
+    async fn pull(
+        &self,
+        store: &Store,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<crate::store::Blob, registry::Error> {
+        match self {
+            Self::Registry(repository) => repository.pull_blob(store, digest, size).await,
+            Self::Layout(layout) => layout.pull_blob(store, digest, size),
+        }
+    }
+
+    /// Makes sure that a layer can be read: from the store, or where the layout has it.
+    async fn ready(&self, store: &Store, digest: &Digest, size: u64) -> Result<(), registry::Error> {
+        match self {
+            Self::Registry(repository) => repository.pull_blob(store, digest, size).await.map(drop),
+            Self::Layout(_) => Ok(()),
+        }
+    }
+
+    fn read(&self, store: &Store, digest: &Digest, size: u64) -> io::Result<Box<dyn Read + Send>> {
+        match self {
+            Self::Registry(_) => match store.blob(digest, Some(size)) {
+                Some(blob) => Ok(Box::new(blob.open().map_err(io::Error::other)?)),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+            Self::Layout(layout) => Ok(Box::new(layout.open_blob(digest, size).map_err(io::Error::other)?)),
+        }
+    }
+}

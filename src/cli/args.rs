@@ -1,0 +1,280 @@
+//! The command line. Names are those of pip, uv and docker where they have one.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+use crate::bake::{Delivery, Freshness, Options};
+use crate::base::Source;
+use crate::model::{Platform, PythonMinor};
+
+/// Builds container images for Python projects without Docker.
+#[derive(Debug, Parser)]
+#[command(name = "bakehouse", version, about, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more: -v what happens, -vv every request.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what went wrong.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lock what is missing or stale, assemble the layers, write the images somewhere.
+    Build(BuildArguments),
+    /// Write the pylock.toml files.
+    Lock(LockArguments),
+    /// Show what build would do: components, environments, layers, bytes to move. Touches nothing.
+    Plan(BuildArguments),
+    /// The local store.
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
+}
+
+/// What can be done with the store.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Tell where it is and how much it holds.
+    Info(CacheArguments),
+}
+
+/// Where the store is.
+#[derive(Debug, Args)]
+pub struct CacheArguments {
+    /// The directory of the local store [default: $XDG_CACHE_HOME/bakehouse or ~/.cache/bakehouse].
+    #[arg(long, env = "BAKEHOUSE_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl CacheArguments {
+    /// The directory, by option, variable or convention.
+    pub fn directory(&self) -> Result<PathBuf, String> {
+        if let Some(directory) = &self.cache_dir {
+            return Ok(directory.clone());
+        }
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set("XDG_CACHE_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".cache")))
+            .map(|cache| cache.join("bakehouse"))
+            .ok_or_else(|| {
+                "neither HOME nor XDG_CACHE_HOME is set: name the store with --cache-dir".to_owned()
+            })
+    }
+}
+
+/// Where the report goes.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Write the JSON report to a file as well.
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+}
+
+/// The form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// The report, for programs.
+    Json,
+}
+
+/// Options that `build`, `plan` and `lock` share.
+#[derive(Debug, Args)]
+pub struct ProjectArguments {
+    /// The project's folder.
+    #[arg(default_value = ".", value_name = "PROJECT")]
+    pub project: PathBuf,
+    /// Only this component: NAME, or flow/NAME, deployment/NAME (repeatable).
+    #[arg(short, long, value_name = "NAME")]
+    pub component: Vec<String>,
+    /// The base image: a registry reference, or oci:DIR[:NAME].
+    #[arg(long, value_name = "REF")]
+    pub base: Option<String>,
+    /// The Python version, such as 3.11.
+    #[arg(long, value_name = "X.Y")]
+    pub python: Option<PythonMinor>,
+    /// The platform to build for: linux/amd64 or linux/arm64.
+    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
+    pub platform: Platform,
+    /// The Python index instead of the public one.
+    #[arg(long, value_name = "URL")]
+    pub index_url: Option<Url>,
+    /// A further index, asked before the main one (repeatable).
+    #[arg(long, value_name = "URL")]
+    pub extra_index_url: Vec<Url>,
+    /// Use no network; what the store does not hold is an error.
+    #[arg(long)]
+    pub offline: bool,
+    /// Reach registries by plain HTTP. Loopback addresses need no flag.
+    #[arg(long)]
+    pub plain_http: bool,
+    /// How many distributions and layers are worked on at once [default: the number of processors].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    #[command(flatten)]
+    cache: CacheArguments,
+}
+
+/// Arguments of `build` and `plan`.
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    #[command(flatten)]
+    project: ProjectArguments,
+    /// Push to PREFIX/NAME, NAME being the component's.
+    #[arg(long, value_name = "PREFIX")]
+    push: Option<String>,
+    /// Write the images into an OCI layout: oci:DIR.
+    #[arg(long, value_name = "oci:DIR")]
+    output: Option<String>,
+    /// The tag (repeatable).
+    #[arg(short, long, value_name = "TAG", default_value = "latest")]
+    tag: Vec<String>,
+    /// A label of the images (repeatable).
+    #[arg(long, value_name = "KEY=VALUE")]
+    label: Vec<String>,
+    /// Fail if a lock is stale or missing, instead of locking.
+    #[arg(long, conflicts_with_all = ["frozen", "upgrade"])]
+    locked: bool,
+    /// Use the locks as they are, without asking whether they are stale.
+    #[arg(long, conflicts_with = "upgrade")]
+    frozen: bool,
+    /// Lock anew, without preferring the versions of the old lock.
+    #[arg(long)]
+    upgrade: bool,
+    #[command(flatten)]
+    pub report: ReportArguments,
+}
+
+/// Arguments of `lock`.
+#[derive(Debug, Args)]
+pub struct LockArguments {
+    #[command(flatten)]
+    project: ProjectArguments,
+    /// Write nothing; fail if a lock is stale or missing.
+    #[arg(long, conflicts_with = "upgrade")]
+    pub check: bool,
+    /// Lock anew, without preferring the versions of the old lock.
+    #[arg(long)]
+    upgrade: bool,
+    #[command(flatten)]
+    pub report: ReportArguments,
+}
+
+impl ProjectArguments {
+    /// Low-level arguments turned once into what the pipeline works with. An error is a message about usage.
+    fn options(&self) -> Result<Options, String> {
+        let base = match &self.base {
+            Some(text) => Some(text.parse::<Source>().map_err(|error| format!("--base: {error}"))?),
+            None => None,
+        };
+        let jobs = match self.jobs {
+            Some(jobs) => usize::from(jobs),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        Ok(Options {
+            project: self.project.clone(),
+            components: self.component.clone(),
+            base,
+            python: self.python,
+            platform: self.platform,
+            index_url: self
+                .index_url
+                .clone()
+                .or(environment_url("PIP_INDEX_URL")?)
+                .or(environment_url("UV_DEFAULT_INDEX")?)
+                .or(environment_url("UV_INDEX_URL")?),
+            extra_index_urls: match &self.extra_index_url[..] {
+                [] => environment_urls("PIP_EXTRA_INDEX_URL")?,
+                urls => urls.to_vec(),
+            },
+            freshness: Freshness::Update,
+            delivery: Delivery::default(),
+            offline: self.offline,
+            plain_http: self.plain_http,
+            jobs,
+            cache_dir: self.cache.directory()?,
+            created: source_date_epoch()?,
+        })
+    }
+}
+
+impl BuildArguments {
+    /// See [`ProjectArguments::options`].
+    pub fn options(&self) -> Result<Options, String> {
+        let mut options = self.project.options()?;
+        options.freshness = match (self.locked, self.frozen, self.upgrade) {
+            (true, ..) => Freshness::Require,
+            (_, true, _) => Freshness::Ignore,
+            (.., true) => Freshness::Upgrade,
+            _ => Freshness::Update,
+        };
+        let output = match self.output.as_deref().map(|output| (output, output.strip_prefix("oci:"))) {
+            None => None,
+            Some((_, Some(directory))) if !directory.is_empty() => Some(PathBuf::from(directory)),
+            Some((output, _)) => return Err(format!("--output {output}: expected oci:DIR")),
+        };
+        let labels = self.label.iter().map(|label| match label.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(format!("--label {label}: expected KEY=VALUE")),
+        });
+        for tag in &self.tag {
+            let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-';
+            if tag.is_empty() || tag.len() > 128 || !tag.chars().all(legal) || tag.starts_with(['.', '-']) {
+                return Err(format!("--tag {tag}: a tag has 1 to 128 letters, digits, `_`, `.` and `-`"));
+            }
+        }
+        options.delivery = Delivery {
+            push: self.push.as_ref().map(|prefix| prefix.trim_end_matches('/').to_owned()),
+            output,
+            tags: self.tag.clone(),
+            labels: labels.collect::<Result<_, _>>()?,
+        };
+        Ok(options)
+    }
+}
+
+impl LockArguments {
+    /// See [`ProjectArguments::options`].
+    pub fn options(&self) -> Result<Options, String> {
+        let mut options = self.project.options()?;
+        if self.upgrade {
+            options.freshness = Freshness::Upgrade;
+        }
+        Ok(options)
+    }
+}
+
+/// A URL from a variable. The message does not repeat the value: it may hold a password.
+fn environment_url(name: &str) -> Result<Option<Url>, String> {
+    Ok(environment_urls(name)?.into_iter().next())
+}
+
+/// URLs from a variable, separated by white space.
+fn environment_urls(name: &str) -> Result<Vec<Url>, String> {
+    let value = std::env::var(name).unwrap_or_default();
+    value.split_whitespace().map(|url| url.parse().map_err(|error| format!("{name}: {error}"))).collect()
+}
+
+/// The time stamp of images, in seconds since 1970.
+fn source_date_epoch() -> Result<i64, String> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) if !text.is_empty() => {
+            text.parse().map_err(|_| format!("SOURCE_DATE_EPOCH: `{text}` is not a number of seconds"))
+        }
+        _ => Ok(0),
+    }
+}

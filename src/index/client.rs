@@ -1,0 +1,245 @@
+//! The face of the room.
+
+use std::fmt;
+use std::sync::Arc;
+
+use pep508_rs::PackageName;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use url::Url;
+
+use super::cache::Freshness;
+use super::download::{self, Download, Downloaded};
+use super::flights::Flights;
+use super::lookup::Source;
+use super::metadata::{Memo, Metadata};
+use super::probe::Ranges;
+use super::releases::{ReleaseFile, Releases};
+use super::web::Web;
+use super::{Error, probe};
+use crate::model::{Archive, Digest, Key};
+use crate::net;
+use crate::store::{Blob, Store};
+
+/// The public Python index.
+pub const DEFAULT_INDEX_URL: &str = "https://pypi.org/simple/";
+
+/// [`DEFAULT_INDEX_URL`], parsed.
+pub fn default_index_url() -> Url {
+    match DEFAULT_INDEX_URL.parse() {
+        Ok(url) => url,
+        Err(_) => unreachable!("a constant URL"),
+    }
+}
+
+/// The most speculative requests under way at once; what someone waits for is not held up by them.
+const SPECULATION: usize = 24;
+
+/// Which indexes to use. The URLs may hold credentials.
+#[derive(Clone)]
+pub struct Settings {
+    /// The main index, asked last.
+    pub index_url: Url,
+    /// Further indexes, asked first, in this order.
+    pub extra_index_urls: Vec<Url>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let extra: Vec<String> = self.extra_index_urls.iter().map(net::redacted).collect();
+        f.debug_struct("Settings")
+            .field("index_url", &net::redacted(&self.index_url))
+            .field("extra_index_urls", &extra)
+            .finish()
+    }
+}
+
+/// What went over the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes of pages and metadata, range requests for metadata included.
+    pub index_bytes: u64,
+    /// Requests for pages and metadata.
+    pub index_requests: u64,
+    /// Bytes of whole distributions.
+    pub distribution_bytes: u64,
+}
+
+/// The indexes of a run. Clones share everything.
+#[derive(Clone)]
+pub struct Index(Arc<Inner>);
+
+struct Inner {
+    sources: Vec<Source>,
+    web: Web,
+    store: Arc<Store>,
+    memo: Arc<Memo>,
+    ranges: Ranges,
+    releases: Flights<PackageName, Arc<Releases>>,
+    metadata: Flights<Key, Arc<Metadata>>,
+    urls: Flights<(PackageName, Url), (Archive, Arc<Metadata>)>,
+    downloads: Flights<Digest, Blob>,
+    speculation: Semaphore,
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.sources.iter().map(|source| source.shown.as_str())).finish()
+    }
+}
+
+impl Index {
+    /// An index by its settings. Asks nothing yet.
+    pub fn new(settings: Settings, client: net::Client, store: Arc<Store>) -> Result<Self, Error> {
+        let mut urls = settings.extra_index_urls;
+        urls.push(settings.index_url);
+        Ok(Self(Arc::new(Inner {
+            sources: urls.iter().map(Source::new).collect::<Result<_, _>>()?,
+            web: Web::new(&client, &urls),
+            store,
+            memo: Arc::default(),
+            ranges: Ranges::default(),
+            releases: Flights::default(),
+            metadata: Flights::default(),
+            urls: Flights::default(),
+            downloads: Flights::default(),
+            speculation: Semaphore::new(SPECULATION),
+        })))
+    }
+
+    /// The releases of a project, from the first index that has it.
+    pub async fn releases(&self, name: &PackageName) -> Result<Arc<Releases>, Error> {
+        let this = &*self.0;
+        let work = async {
+            for source in &this.sources {
+                if let Some(releases) = source.releases(name, &this.web, &this.store).await? {
+                    return Ok(releases);
+                }
+            }
+            Err(Error::UnknownPackage {
+                name: name.clone(),
+                indexes: this.sources.iter().map(|source| source.shown.to_string()).collect(),
+            })
+        };
+        this.releases.get(name.clone(), work).await
+    }
+
+    /// The metadata of a wheel on an index: as the index offers it, from the end of the wheel, or from the whole wheel,
+    /// whichever is the least that works.
+    pub async fn metadata(&self, file: &ReleaseFile) -> Result<Arc<Metadata>, Error> {
+        let key = probe::metadata_key(&file.archive);
+        self.0.metadata.get(key, probe::metadata(self, file, &key)).await
+    }
+
+    /// The wheel behind a direct URL (`https`, `http` or `file`) that a requirement of `name` gives: downloaded, hashed
+    /// (a `#sha256=` fragment must agree) and read. The archive's URL is without credentials and fragment.
+    pub async fn url_archive(
+        &self,
+        name: &PackageName,
+        url: &Url,
+    ) -> Result<(Archive, Arc<Metadata>), Error> {
+        self.0.urls.get((name.clone(), url.clone()), probe::url_archive(self, name, url)).await
+    }
+
+    /// The bytes of an archive, in the store, their SHA-256 and size checked.
+    pub async fn fetch(&self, archive: &Archive) -> Result<Blob, Error> {
+        let Some(sha256) = archive.sha256 else {
+            return Err(Error::NoHash { file: archive.file_name.clone() });
+        };
+        if let Some(blob) = self.0.store.blob(&sha256, archive.size) {
+            return Ok(blob);
+        }
+        let work = async {
+            match self.download(&archive.url, Some(sha256), archive.size, None).await? {
+                Downloaded::File(blob, _) => Ok(blob),
+                Downloaded::Unchanged(_) => unreachable!("the request had no condition"),
+            }
+        };
+        self.0.downloads.get(sha256, work).await
+    }
+
+    /// Asks for the releases of a project in the background, in the hope that they will be needed. Abort it when they are
+    /// not: whoever waits for the same answer takes over.
+    pub fn prefetch_releases(&self, runtime: &Handle, name: PackageName) -> AbortHandle {
+        let this = self.clone();
+        let task = runtime.spawn(async move {
+            // Nothing closes the semaphore. Whoever needs the answer gets the error too.
+            let _permit = this.0.speculation.acquire().await;
+            let _ = this.releases(&name).await;
+        });
+        task.abort_handle()
+    }
+
+    /// Asks for the metadata of a file in the background, in the hope that it will be needed; otherwise like
+    /// [`Index::prefetch_releases`].
+    pub fn prefetch_metadata(&self, runtime: &Handle, file: ReleaseFile) -> AbortHandle {
+        let this = self.clone();
+        let task = runtime.spawn(async move {
+            let _permit = this.0.speculation.acquire().await;
+            let _ = this.metadata(&file).await;
+        });
+        task.abort_handle()
+    }
+
+    /// What went over the network so far.
+    pub fn counters(&self) -> Counters {
+        let (index, files) = (self.0.web.index.counters(), self.0.web.files.counters());
+        Counters {
+            index_bytes: index.received(),
+            index_requests: index.requests(),
+            distribution_bytes: files.received(),
+        }
+    }
+
+    pub(super) fn web(&self) -> &Web {
+        &self.0.web
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.0.store
+    }
+
+    pub(super) fn memo(&self) -> &Arc<Memo> {
+        &self.0.memo
+    }
+
+    pub(super) fn ranges(&self) -> &Ranges {
+        &self.0.ranges
+    }
+
+    /// Takes a file into the store, from the network or from disk.
+    pub(super) async fn download(
+        &self,
+        url: &Url,
+        sha256: Option<Digest>,
+        size: Option<u64>,
+        known: Option<&Freshness>,
+    ) -> Result<Downloaded, Error> {
+        match url.scheme() {
+            "https" | "http" => Download { url, sha256, size, known }.run(self.web(), self.store()).await,
+            "file" => {
+                let Ok(path) = url.to_file_path() else {
+                    return Err(Error::DirectUrl {
+                        url: net::redacted(url),
+                        reason: "it does not name a local file".to_owned(),
+                    });
+                };
+                let store = Arc::clone(self.store());
+                let blob = blocking(move || download::import(&path, sha256, size, &store)).await?;
+                Ok(Downloaded::File(blob, Freshness::default()))
+            }
+            scheme => Err(Error::DirectUrl {
+                url: net::redacted(url),
+                reason: format!("`{scheme}` is neither https, http nor file"),
+            }),
+        }
+    }
+}
+
+/// Runs what blocks or computes for long apart from the threads that serve the network.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await?
+}

@@ -1,0 +1,108 @@
+//! What a lock is made from, and whether that is still so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use url::Url;
+
+use super::Lock;
+use crate::model::{Digest, Key, KeyHasher, PackageName, Requirement, Target};
+use crate::net::without_credentials;
+
+/// Everything that a resolution depends on and that stands in the project or on the command line: while it is the same,
+/// a lock is fresh, and nobody needs to ask the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The requirements.
+    pub requirements: &'a [Requirement],
+    /// The constraints.
+    pub constraints: &'a [Requirement],
+    /// The only hashes allowed, for packages that have any.
+    pub hashes: &'a BTreeMap<PackageName, Vec<Digest>>,
+    /// The target.
+    pub target: Target,
+    /// The resolution's options, as canonical text.
+    pub options: &'a str,
+    /// The indexes in their order; credentials do not count.
+    pub indexes: &'a [Url],
+}
+
+impl Inputs<'_> {
+    /// The key of all of it. The order of requirements and where they are written do not count.
+    pub fn key(&self) -> Key {
+        let mut hasher = KeyHasher::new("lock/1");
+        let mut list = |name: &str, items: &mut dyn Iterator<Item = String>| {
+            let items: Vec<String> = items.collect();
+            hasher.text(name).text(&items.len().to_string());
+            for item in &items {
+                hasher.text(item);
+            }
+        };
+        list("requirements", &mut texts(self.requirements).into_iter());
+        list("constraints", &mut texts(self.constraints).into_iter());
+        list(
+            "hashes",
+            &mut self.hashes.iter().map(|(name, digests)| {
+                let digests: BTreeSet<String> = digests.iter().map(ToString::to_string).collect();
+                format!("{name} {}", digests.into_iter().collect::<Vec<_>>().join(" "))
+            }),
+        );
+        let Target { python, platform, libc } = self.target;
+        list("target", &mut [python.to_string(), platform.to_string(), libc.to_string()].into_iter());
+        list("options", &mut std::iter::once(self.options.to_owned()));
+        list("indexes", &mut self.indexes.iter().map(|url| without_credentials(url).to_string()));
+        hasher.finish()
+    }
+
+    /// The requirements as a lock records them.
+    pub(super) fn requirement_texts(&self) -> Vec<String> {
+        texts(self.requirements).into_iter().collect()
+    }
+}
+
+fn texts(requirements: &[Requirement]) -> BTreeSet<String> {
+    let text = |requirement: &Requirement| {
+        let mut requirement = requirement.clone();
+        if let Some(crate::model::VersionOrUrl::Url(url)) = &mut requirement.pep508.version_or_url {
+            *url = without_credentials(url);
+        }
+        requirement.normalized()
+    };
+    requirements.iter().map(text).collect()
+}
+
+/// Whether a lock still says what a resolution of the same inputs would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Freshness {
+    /// It was made from the same inputs.
+    Fresh,
+    /// It was not, and why.
+    Stale(String),
+    /// Another tool made it (named here), so nobody knows; it is used as it is.
+    Foreign(String),
+}
+
+/// Compares a lock with the inputs of today.
+pub fn freshness(lock: &Lock, inputs: &Inputs<'_>) -> Freshness {
+    if lock.is_foreign() {
+        return Freshness::Foreign(lock.created_by.clone());
+    }
+    if lock.inputs == Some(inputs.key()) {
+        return Freshness::Fresh;
+    }
+    if lock.target != inputs.target {
+        return Freshness::Stale(format!("it was made for {}, not for {}", lock.target, inputs.target));
+    }
+    let before: BTreeSet<&String> = lock.requirements.iter().collect();
+    let now = inputs.requirement_texts();
+    let now: BTreeSet<&String> = now.iter().collect();
+    let names = |texts: Vec<&&String>| {
+        texts.into_iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(", ")
+    };
+    let (added, removed) = (now.difference(&before).collect::<Vec<_>>(), before.difference(&now).collect());
+    Freshness::Stale(match (added.is_empty(), Vec::is_empty(&removed)) {
+        (true, true) => "constraints, hashes, options or indexes changed since it was made".to_owned(),
+        (false, true) => format!("{} is required now", names(added)),
+        (true, false) => format!("{} is no longer required", names(removed)),
+        (false, false) => format!("{} is required now, {} no longer", names(added), names(removed)),
+    })
+}

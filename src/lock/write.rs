@@ -1,0 +1,156 @@
+//! Writing a lock: always the same text for the same contents, one line for each thing that may change alone.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Component, Path, PathBuf};
+
+use toml_edit::Value;
+use url::Url;
+
+use super::{Error, Lock};
+use crate::model::{Archive, Pin, Target};
+use crate::net::without_credentials;
+
+/// Whether [`write()`] changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// The file is new or has new contents.
+    Written,
+    /// The file said the same already; it was not touched.
+    Unchanged,
+}
+
+/// The text of a lock that stands in `directory`; local archives are named relative to that.
+pub fn to_toml(lock: &Lock, directory: &Path) -> String {
+    let mut out = String::new();
+    let Target { python, platform, libc } = lock.target;
+    let environment =
+        format!("sys_platform == 'linux' and platform_machine == '{}'", platform.arch.machine());
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "lock-version = \"1.0\"");
+    let _ = writeln!(out, "environments = [{}]", quoted(&environment));
+    let _ = writeln!(out, "requires-python = {}", quoted(&format!("=={python}.*")));
+    let _ = writeln!(out, "created-by = {}", quoted(&lock.created_by));
+    for pin in &lock.pins {
+        package(&mut out, pin, directory);
+    }
+    let _ = writeln!(out, "\n[tool.bakehouse]");
+    if let Some(inputs) = &lock.inputs {
+        let _ = writeln!(out, "inputs = {}", quoted(&inputs.to_string()));
+    }
+    let _ = writeln!(
+        out,
+        "targets = [{{ python = {}, platform = {}, libc = {} }}]",
+        quoted(&python.to_string()),
+        quoted(&platform.to_string()),
+        quoted(&libc.to_string()),
+    );
+    list(&mut out, "requirements", lock.requirements.iter().map(|text| quoted(text)));
+    out
+}
+
+fn package(out: &mut String, pin: &Pin, directory: &Path) {
+    let _ = writeln!(out, "\n[[packages]]");
+    let _ = writeln!(out, "name = {}", quoted(pin.name.as_ref()));
+    let _ = writeln!(out, "version = {}", quoted(&pin.version.to_string()));
+    if let Some(requires_python) = &pin.requires_python {
+        let _ = writeln!(out, "requires-python = {}", quoted(&requires_python.to_string()));
+    }
+    if !pin.dependencies.is_empty() {
+        let names = pin.dependencies.iter().map(|name| format!("{{ name = {} }}", quoted(name.as_ref())));
+        list(out, "dependencies", names);
+    }
+    let file = archive(&pin.archive, pin.direct_url.as_ref(), directory);
+    if pin.direct_url.is_some() {
+        let _ = writeln!(out, "archive = {{ {file} }}");
+        return;
+    }
+    if let Some(index) = &pin.index {
+        let _ = writeln!(out, "index = {}", quoted(without_credentials(index).as_str()));
+    }
+    let name = quoted(&pin.archive.file_name);
+    let _ = writeln!(out, "wheels = [{{ name = {name}, {file} }}]");
+}
+
+/// Where an archive is, its size and its hash. What the user named by URL is written as the user named it.
+fn archive(archive: &Archive, direct_url: Option<&Url>, directory: &Path) -> String {
+    let url = without_credentials(direct_url.unwrap_or(&archive.url));
+    let place = match relative(&url, directory) {
+        Some(path) => format!("path = {}", quoted(&path)),
+        None => format!("url = {}", quoted(url.as_str())),
+    };
+    let size = archive.size.map_or_else(String::new, |size| format!(", size = {size}"));
+    let hash =
+        archive.sha256.map_or_else(String::new, |sha256| format!("sha256 = {}", quoted(&sha256.hex())));
+    format!("{place}{size}, hashes = {{ {hash} }}")
+}
+
+/// A `file:` URL as a path relative to `directory`, with `/` between its parts. A path that has nothing in common with
+/// the directory stays a URL.
+fn relative(url: &Url, directory: &Path) -> Option<String> {
+    if url.scheme() != "file" {
+        return None;
+    }
+    let path = url.to_file_path().ok()?;
+    let (path, directory): (Vec<_>, Vec<_>) = (path.components().collect(), directory.components().collect());
+    let common = path.iter().zip(&directory).take_while(|(a, b)| a == b).count();
+    if common <= 1 || directory.first() != Some(&Component::RootDir) {
+        return None;
+    }
+    let up = directory[common..].iter().map(|_| "..");
+    let down = path[common..].iter().map(|part| part.as_os_str().to_str());
+    Some(up.map(Some).chain(down).collect::<Option<Vec<_>>>()?.join("/"))
+}
+
+/// An array with one element a line.
+fn list(out: &mut String, key: &str, items: impl Iterator<Item = String>) {
+    let _ = writeln!(out, "{key} = [");
+    for item in items {
+        let _ = writeln!(out, "    {item},");
+    }
+    let _ = writeln!(out, "]");
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// Writes a lock, whole or not at all; a lock that says the same already is left alone.
+pub fn write(path: &Path, lock: &Lock) -> Result<Written, Error> {
+    if let Some(pin) = lock.pins.iter().find(|pin| pin.archive.sha256.is_none()) {
+        return Err(Error::Unhashed { name: pin.name.clone() });
+    }
+    let io = |action: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| Error::Io { action, path, source }
+    };
+    let absolute = std::path::absolute(path).map_err(io("find", path))?;
+    let directory = absolute.parent().unwrap_or(&absolute);
+    let text = to_toml(lock, directory);
+    if fs::read(&absolute).is_ok_and(|known| known == text.as_bytes()) {
+        return Ok(Written::Unchanged);
+    }
+    let temporary = Temporary(directory.join(format!(
+        ".{}.{}.tmp",
+        absolute.file_name().unwrap_or_default().to_string_lossy(),
+        std::process::id()
+    )));
+    let mut file = File::create(&temporary.0).map_err(io("create", &temporary.0))?;
+    file.write_all(text.as_bytes()).map_err(io("write", &temporary.0))?;
+    file.sync_all().map_err(io("write", &temporary.0))?;
+    fs::rename(&temporary.0, &absolute).map_err(io("replace", &absolute))?;
+    // Best effort: not every file system can sync a directory, and the file itself is whole either way.
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    Ok(Written::Written)
+}
+
+/// A temporary file that does not stay behind.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After the rename there is no file of this name any more.
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,305 @@
+//! Deployments: `deployments/NAME/config.yml`.
+
+use std::collections::BTreeMap;
+
+use super::dependencies::{Dependencies, read_requirements};
+use super::pyproject::Pyproject;
+use super::shell;
+use super::source::Root;
+use super::yaml::{self, Node, Type, Value};
+use super::{BaseRequest, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest, Run};
+use crate::model::{Origin, Variables, Warning};
+
+/// The names that a configuration may have, in the order they are looked for.
+const CONFIGS: [&str; 2] = ["config.yml", "config.yaml"];
+const QUOTE: Option<&str> = Some("put the value in quotes");
+
+/// The configuration file of a deployment, if it has one.
+pub(super) fn config_file(root: &Root, name: &str) -> Option<String> {
+    CONFIGS.iter().map(|config| format!("deployments/{name}/{config}")).find(|file| root.is_file(file))
+}
+
+/// Reads the deployment in `deployments/NAME`. `project` is what a deployment has that names nothing itself.
+pub(super) fn component(
+    root: &Root,
+    name: &str,
+    file: &str,
+    project: &Dependencies,
+    variables: Variables<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(Component, IndexSettings), Error> {
+    let folder = format!("deployments/{name}");
+    let config = Config { file, node: yaml::parse(file, &root.read(file, None)?)? };
+    if !matches!(config.node.value, Value::Map(_)) {
+        return Err(Error::invalid(
+            config.origin(&config.node),
+            "a configuration is a mapping of keys to values",
+        ));
+    }
+    config.warn(warnings);
+    let (mut dependencies, indexes) = match config.node.get("dependencies") {
+        Some(stated) if !stated.is_empty() => config.dependencies(root, stated, variables)?,
+        _ => unstated(root, &folder, project, variables, warnings)?,
+    };
+    if let Some((python, origin)) = config.text(&config.node, "python")? {
+        dependencies.python = Some(PythonRequest::parse(python, origin)?);
+    }
+    let base = config.text(&config.node, "image")?.map(|(image, origin)| BaseRequest::parse(image, origin));
+    let environment = Environment {
+        suffix: None,
+        steps: Vec::new(),
+        lock_path: format!("{folder}/pylock.toml"),
+        requirements: dependencies.requirements,
+        constraints: dependencies.constraints,
+        hashes: dependencies.hashes,
+        python: dependencies.python,
+        base: base.transpose()?,
+    };
+    let component = Component {
+        kind: ComponentKind::Deployment,
+        name: name.to_owned(),
+        environments: vec![environment],
+        readme: root.readme(&folder),
+        run: Run {
+            command: shell::command(&config.commands()?),
+            working_dir: "/app".to_owned(),
+            python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
+            ports: config.port()?.into_iter().collect(),
+            env: config.environment()?,
+        },
+        package: None,
+        folder,
+    };
+    Ok((component, indexes))
+}
+
+/// The dependencies of a deployment whose configuration names none: the project's, with those of a file beside the
+/// configuration laid over them.
+fn unstated(
+    root: &Root,
+    folder: &str,
+    project: &Dependencies,
+    variables: Variables<'_>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(Dependencies, IndexSettings), Error> {
+    let pyproject = Pyproject::read(root, &format!("{folder}/pyproject.toml"))?;
+    let requirements = format!("{folder}/requirements.txt");
+    let has_requirements = root.is_file(&requirements);
+    let mut found = None;
+    if let Some(pyproject) = pyproject
+        && let Some((own, mut indexes)) = pyproject.dependencies(root, variables)?
+    {
+        indexes.merge(pyproject.indexes(false, warnings)?)?;
+        if has_requirements {
+            let message = format!("it is not read: {} counts", pyproject.file());
+            warnings.push(Warning::at(Origin::file(&requirements), message));
+        }
+        found = Some((pyproject.file().to_owned(), own, indexes));
+    } else if has_requirements {
+        let (own, indexes) = read_requirements(root, &requirements, None, variables)?;
+        found = Some((requirements, own, indexes));
+    }
+    let Some((file, own, indexes)) = found else { return Ok((project.clone(), IndexSettings::default())) };
+    let message = "it is laid over the project's dependencies here, but the platform's client would not read it: \
+                   name it under `dependencies` in the configuration to have it everywhere";
+    warnings.push(Warning::at(Origin::file(file), message));
+    Ok((project.overridden_by(&own), indexes))
+}
+
+/// A configuration being read.
+struct Config<'a> {
+    file: &'a str,
+    node: Node,
+}
+
+impl Config<'_> {
+    fn origin(&self, node: &Node) -> Origin {
+        Origin::line(self.file, node.line)
+    }
+
+    /// Warns of keys that would change the image or how it runs, and are not read yet.
+    fn warn(&self, warnings: &mut Vec<Warning>) {
+        for (key, message) in [
+            ("package", "`package` is not read: the deployment's folder and `src/` go into the image"),
+            ("env", "`env` means nothing to the platform: variables are set under `environment`"),
+        ] {
+            if let Some(node) = self.node.get(key).filter(|node| !node.is_empty()) {
+                warnings.push(Warning::at(self.origin(node), message));
+            }
+        }
+    }
+
+    /// A key whose value is text. What looks like a number is refused: YAML turns 3.10 into 3.1.
+    fn text<'n>(&self, node: &'n Node, key: &str) -> Result<Option<(&'n str, Origin)>, Error> {
+        let Some(value) = node.get(key).filter(|value| !value.is_empty()) else { return Ok(None) };
+        let origin = self.origin(value);
+        match value.scalar() {
+            Some((text, Type::Text)) => Ok(Some((text, origin))),
+            Some((text, _)) => {
+                let problem = format!("`{key}` is {}, not a string", text.escape_debug());
+                Err(Error::Invalid { origin, problem, hint: QUOTE })
+            }
+            None => Err(Error::invalid(origin, format!("`{key}` must be a string"))),
+        }
+    }
+
+    fn dependencies(
+        &self,
+        root: &Root,
+        stated: &Node,
+        variables: Variables<'_>,
+    ) -> Result<(Dependencies, IndexSettings), Error> {
+        let Value::Map(entries) = &stated.value else {
+            return Err(Error::invalid(self.origin(stated), "`dependencies` must be a mapping"));
+        };
+        let mut source: Option<&str> = None;
+        let mut dependencies = Dependencies::default();
+        let mut indexes = IndexSettings::default();
+        let mut python = None;
+        for (key, node) in entries {
+            let origin = self.origin(node);
+            // `pypi: {}` is a choice, to have nothing installed; other empty values say nothing.
+            if node.is_empty() && key != "pypi" {
+                continue;
+            }
+            match key.as_str() {
+                "python" => {
+                    python = self.text(stated, key)?;
+                    continue;
+                }
+                "no_deps" => match node.scalar() {
+                    Some((text, Type::Bool)) if is_true(text) => {}
+                    Some((_, Type::Bool)) => continue,
+                    _ => return Err(Error::invalid(origin, "`no_deps` must be true or false")),
+                },
+                "pypi" => self.packages(node, &mut dependencies)?,
+                "conda" | "anaconda" => {
+                    return Err(Error::Conda { origin, place: format!("`dependencies.{key}`") });
+                }
+                "from_requirements_file" => {
+                    if let Some((file, origin)) = self.text(stated, key)? {
+                        let file = relative(file);
+                        (dependencies, indexes) = read_requirements(root, &file, Some(&origin), variables)?;
+                    }
+                }
+                "from_pyproject_toml" => {
+                    if let Some((file, origin)) = self.text(stated, key)? {
+                        let file = relative(file);
+                        let text = root.read(&file, Some(&origin))?;
+                        let read = Pyproject::parse(&file, text)?.dependencies(root, variables)?;
+                        (dependencies, indexes) = read.ok_or_else(|| {
+                            Error::invalid(origin, format!("`{file}` states no dependencies"))
+                        })?;
+                    }
+                }
+                _ => {
+                    let what = format!("`dependencies.{}`", key.escape_debug());
+                    let hint = "use `pypi`, `from_requirements_file` or `from_pyproject_toml`";
+                    return Err(Error::Unsupported { origin, what, hint });
+                }
+            }
+            if let Some(other) = source.replace(key) {
+                let problem = format!("`dependencies` has both `{other}` and `{key}`");
+                return Err(Error::Invalid { origin, problem, hint: Some("keep one of them") });
+            }
+        }
+        if let Some((text, origin)) = python {
+            dependencies.python = Some(PythonRequest::parse(text, origin)?);
+        }
+        Ok((dependencies, indexes))
+    }
+
+    /// `dependencies.pypi`: names and versions.
+    fn packages(&self, node: &Node, dependencies: &mut Dependencies) -> Result<(), Error> {
+        if node.is_empty() {
+            return Ok(());
+        }
+        let Value::Map(entries) = &node.value else {
+            let problem = "`dependencies.pypi` must be a mapping from names to versions";
+            return Err(Error::invalid(self.origin(node), problem));
+        };
+        for (name, version) in entries {
+            let origin = self.origin(version);
+            match version.scalar() {
+                Some((version, Type::Text)) => dependencies.push_package(name, version, origin)?,
+                Some((version, kind)) => {
+                    let version = if kind == Type::Null { "empty" } else { version };
+                    let (name, version) = (name.escape_debug(), version.escape_debug());
+                    let problem = format!("the version of `{name}` is {version}, not a string");
+                    return Err(Error::Invalid {
+                        origin,
+                        problem,
+                        hint: Some("put the version in quotes, \"\" for any"),
+                    });
+                }
+                None => {
+                    let problem = format!("the version of `{}` must be a string", name.escape_debug());
+                    return Err(Error::invalid(origin, problem));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn commands(&self) -> Result<Vec<String>, Error> {
+        let Some(node) = self.node.get("commands").filter(|node| !node.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let Value::List(list) = &node.value else {
+            return Err(Error::invalid(self.origin(node), "`commands` must be a list of strings"));
+        };
+        let commands = list.iter().map(|node| match node.scalar() {
+            Some((text, Type::Text)) if !text.contains('\0') => Ok(text.trim().to_owned()),
+            _ => Err(Error::Invalid {
+                origin: self.origin(node),
+                problem: "a command must be a string".to_owned(),
+                hint: QUOTE,
+            }),
+        });
+        commands.filter(|command| !command.as_ref().is_ok_and(String::is_empty)).collect()
+    }
+
+    fn port(&self) -> Result<Option<u16>, Error> {
+        let Some(node) = self.node.get("port").filter(|node| !node.is_empty()) else { return Ok(None) };
+        match node.scalar().and_then(|(text, _)| text.parse().ok()).filter(|port| *port != 0) {
+            Some(port) => Ok(Some(port)),
+            None => Err(Error::invalid(self.origin(node), "`port` must be a number from 1 to 65535")),
+        }
+    }
+
+    fn environment(&self) -> Result<BTreeMap<String, String>, Error> {
+        let Some(node) = self.node.get("environment").filter(|node| !node.is_empty()) else {
+            return Ok(BTreeMap::new());
+        };
+        let Value::Map(entries) = &node.value else {
+            return Err(Error::invalid(self.origin(node), "`environment` must be a mapping"));
+        };
+        let mut variables = BTreeMap::new();
+        for (name, node) in entries {
+            let origin = self.origin(node);
+            let shown = name.escape_debug();
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(Error::invalid(origin, format!("`{shown}` cannot be a variable's name")));
+            }
+            match node.scalar() {
+                Some((text, Type::Text | Type::Number)) if !text.contains('\0') => {
+                    variables.insert(name.clone(), text.to_owned());
+                }
+                _ => {
+                    let problem = format!("the value of `{shown}` must be a string");
+                    return Err(Error::Invalid { origin, problem, hint: QUOTE });
+                }
+            }
+        }
+        Ok(variables)
+    }
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on")
+}
+
+/// A path without a leading `./`.
+fn relative(path: &str) -> String {
+    path.trim_start_matches("./").to_owned()
+}

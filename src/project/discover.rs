@@ -1,0 +1,243 @@
+//! Discovery: what a directory holds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::dependencies::{Dependencies, read_requirements};
+use super::flow::ProjectBase;
+use super::pyproject::{Pyproject, Stated};
+use super::source::Root;
+use super::toml::Toml;
+use super::{
+    Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run, asset,
+    deployment, flow,
+};
+use crate::model::{Origin, Variables, Warning};
+
+const OBPROJECT: &str = "obproject.toml";
+const PYPROJECT: &str = "pyproject.toml";
+const REQUIREMENTS: &str = "requirements.txt";
+
+/// Reads the project in `root`, exactly that directory: an Outerbounds project if it holds `obproject.toml`, otherwise a
+/// plain Python project. Variables in index URLs come from the process's environment.
+pub fn discover(root: &Path) -> Result<Project, Error> {
+    discover_with(root, &|name| std::env::var(name).ok())
+}
+
+/// As [`discover`], with the values of variables given.
+pub fn discover_with(root: &Path, variables: Variables<'_>) -> Result<Project, Error> {
+    let root = Root::open(root)?;
+    if root.is_file(OBPROJECT) {
+        return outerbounds(&root, variables);
+    }
+    if root.is_file("obproject_multi.toml") {
+        return Err(Error::Unsupported {
+            origin: Origin::file("obproject_multi.toml"),
+            what: "a directory of several projects".to_owned(),
+            hint: "name the directory of one of its projects",
+        });
+    }
+    plain(&root, variables)
+}
+
+fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
+    let mut warnings = Vec::new();
+    let mut indexes = IndexSettings::default();
+    let pyproject = Pyproject::read(root, PYPROJECT)?;
+    let has_requirements = root.is_file(REQUIREMENTS);
+    let no_project = |hint: &str| Error::NoProject { directory: root.path.clone(), hint: hint.to_owned() };
+
+    let src_layout = root.is_dir("src") && !root.is_file("src/__init__.py");
+    let mut package = None;
+    let mut dependencies = None;
+    let mut python = None;
+    if let Some(pyproject) = &pyproject {
+        match pyproject.stated()? {
+            // Where a list is missing, or its making is the build backend's business, a requirements.txt serves.
+            Stated::Absent | Stated::Dynamic(_) | Stated::Poetry(_) if has_requirements => {}
+            _ => dependencies = pyproject.dependencies(root, variables)?,
+        }
+        indexes.merge(pyproject.indexes(true, &mut warnings)?)?;
+        if pyproject.has_project() {
+            package = Some(pyproject.metadata(root, src_layout)?);
+            python = pyproject.python()?;
+        }
+    }
+    let dependencies = match dependencies {
+        Some((dependencies, named)) => {
+            indexes.merge(named)?;
+            if has_requirements
+                && !matches!(pyproject.as_ref().map(Pyproject::stated).transpose()?, Some(Stated::Files(_)))
+            {
+                let message = "it is not read: `dependencies` in pyproject.toml counts";
+                warnings.push(Warning::at(Origin::file(REQUIREMENTS), message));
+            }
+            dependencies
+        }
+        None if has_requirements => {
+            let (mut dependencies, named) = read_requirements(root, REQUIREMENTS, None, variables)?;
+            indexes.merge(named)?;
+            dependencies.python = dependencies.python.or(python);
+            dependencies
+        }
+        None if package.is_some() => Dependencies { python, ..Dependencies::default() },
+        None if pyproject.is_some() => {
+            return Err(no_project(
+                "pyproject.toml has no [project] table: add one with `name` and `dependencies`",
+            ));
+        }
+        None => {
+            let others = ["setup.py", "setup.cfg", "Pipfile", "environment.yml", "environment.yaml"];
+            let hint = match others.iter().find(|file| root.is_file(file)) {
+                Some(file) => {
+                    format!("{file} is not read: list the dependencies in pyproject.toml or requirements.txt")
+                }
+                None => "name the directory that holds the project".to_owned(),
+            };
+            return Err(no_project(&hint));
+        }
+    };
+    let name = package.as_ref().map_or_else(|| root.name(), |package| package.name.clone());
+    let component = Component {
+        kind: ComponentKind::Package,
+        name: name.clone(),
+        folder: String::new(),
+        environments: vec![Environment {
+            suffix: None,
+            steps: Vec::new(),
+            lock_path: "pylock.toml".to_owned(),
+            requirements: dependencies.requirements,
+            constraints: dependencies.constraints,
+            hashes: dependencies.hashes,
+            python: dependencies.python,
+            base: None,
+        }],
+        readme: root.readme(""),
+        run: Run {
+            command: None,
+            working_dir: "/app".to_owned(),
+            python_path: vec![if src_layout { "/app/src" } else { "/app" }.to_owned()],
+            ports: Vec::new(),
+            env: BTreeMap::new(),
+        },
+        package,
+    };
+    Ok(Project {
+        root: root.path.clone(),
+        name,
+        kind: ProjectKind::Plain,
+        components: vec![component],
+        assets: Vec::new(),
+        indexes,
+        warnings,
+    })
+}
+
+fn outerbounds(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
+    let mut warnings = Vec::new();
+    let toml = Toml::parse(OBPROJECT, root.read(OBPROJECT, None)?)?;
+    let name = match toml.string(&["project"])? {
+        Some((name, _)) if !name.trim().is_empty() => name.trim().to_owned(),
+        _ => {
+            let (origin, problem) = (toml.origin(&["project"]), "the project has no name".to_owned());
+            return Err(Error::Invalid { origin, problem, hint: Some("write `project = \"NAME\"`") });
+        }
+    };
+    warn_of_deployment_configs(&toml, &mut warnings);
+    let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
+
+    let mut indexes = IndexSettings::default();
+    let mut project_base = None;
+    let mut project_dependencies = Dependencies::default();
+    let pyproject = Pyproject::read(root, PYPROJECT)?;
+    let stated = match &pyproject {
+        Some(pyproject) => {
+            indexes.merge(pyproject.indexes(false, &mut warnings)?)?;
+            pyproject.dependencies(root, variables)?.map(|stated| (pyproject, stated))
+        }
+        None => None,
+    };
+    if let Some((pyproject, (dependencies, named))) = stated {
+        indexes.merge(named)?;
+        if include_pyproject && !dependencies.requirements.is_empty() {
+            project_base =
+                Some(ProjectBase { dependencies: dependencies.clone(), origin: pyproject.origin() });
+        }
+        // Deployments have them even where `include_pyproject_toml` is false, as with the platform's client.
+        project_dependencies = dependencies;
+    } else if root.is_file(REQUIREMENTS) {
+        let (dependencies, named) = read_requirements(root, REQUIREMENTS, None, variables)?;
+        indexes.merge(named)?;
+        project_dependencies = dependencies;
+        let message = "it counts for deployments only: flows take what they share from pyproject.toml";
+        warnings.push(Warning::at(Origin::file(REQUIREMENTS), message));
+    }
+
+    let mut components = Vec::new();
+    for name in folders(root, "flows", &mut warnings)? {
+        if root.is_file(&format!("flows/{name}/flow.py")) {
+            components.push(flow::component(root, &name, project_base.as_ref(), &mut warnings)?);
+        } else {
+            let message = "it holds no flow.py: it is left out";
+            warnings.push(Warning::at(Origin::file(format!("flows/{name}")), message));
+        }
+    }
+    for name in folders(root, "deployments", &mut warnings)? {
+        if let Some(file) = deployment::config_file(root, &name) {
+            let (component, named) =
+                deployment::component(root, &name, &file, &project_dependencies, variables, &mut warnings)?;
+            indexes.merge(named)?;
+            components.push(component);
+        } else {
+            let message = "it holds no config.yml: it is left out";
+            warnings.push(Warning::at(Origin::file(format!("deployments/{name}")), message));
+        }
+    }
+    if components.is_empty() {
+        let message = "the project has neither flows (flows/NAME/flow.py) nor deployments (deployments/NAME/config.yml)";
+        warnings.push(Warning::at(Origin::file(OBPROJECT), message));
+    }
+    Ok(Project {
+        root: root.path.clone(),
+        name,
+        kind: ProjectKind::Outerbounds,
+        components,
+        assets: asset::assets(root)?,
+        indexes,
+        warnings,
+    })
+}
+
+/// The folders in `flows` or `deployments`, without hidden ones and caches.
+fn folders(root: &Root, parent: &str, warnings: &mut Vec<Warning>) -> Result<Vec<String>, Error> {
+    let mut names = root.list(parent)?;
+    names.retain(|name| !name.starts_with('.') && name != "__pycache__");
+    names.retain(|name| {
+        let path = format!("{parent}/{name}");
+        // Modules beside the folders are common, and nothing to warn of, unless they look like a flow gone astray.
+        if root.is_file(&path) && name.ends_with("flow.py") {
+            let message = "a flow is read only as flow.py in a folder of its own: it is left out";
+            warnings.push(Warning::at(Origin::file(&path), message));
+        }
+        root.is_dir(&path)
+    });
+    Ok(names)
+}
+
+/// Warns where an environment of the platform would take another configuration file for the deployments.
+fn warn_of_deployment_configs(toml: &Toml, warnings: &mut Vec<Warning>) {
+    let Some(environments) = toml.get(&["environments"]).and_then(|item| item.as_table_like()) else {
+        return;
+    };
+    for (name, _) in environments.iter() {
+        let path = ["environments", name, "deployment_config"];
+        let config = toml.get(&path).and_then(|item| item.as_str()).unwrap_or("config.yml");
+        if !matches!(config, "config.yml" | "config.yaml") {
+            let message = format!(
+                "deployments are read from config.yml: `{}` is not chosen yet",
+                config.escape_debug()
+            );
+            warnings.push(Warning::at(toml.origin(&path), message));
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! YAML files whose values know their lines. Built on the parser's events, so that depth, size and aliases are bounded
+//! and a key that occurs twice is seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use saphyr_parser::{Event, Parser, ScalarStyle};
+
+use super::Error;
+use crate::model::Origin;
+
+/// Limits that no configuration file of a person reaches.
+const MAX_DEPTH: usize = 64;
+const MAX_NODES: usize = 100_000;
+
+/// A value and the line it begins on.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub line: u32,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// A scalar's text; `plain` if it was written without quotes, so that its type depends on what it looks like.
+    Scalar {
+        text: String,
+        plain: bool,
+    },
+    List(Vec<Node>),
+    /// Keys and values in order.
+    Map(Vec<(String, Node)>),
+}
+
+/// What a scalar is to the platform's client, which reads YAML 1.1 as PyYAML does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Type {
+    Text,
+    Number,
+    Bool,
+    Null,
+}
+
+impl Node {
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// The scalar's text and type; `None` if this is a list or a map.
+    pub fn scalar(&self) -> Option<(&str, Type)> {
+        match &self.value {
+            Value::Scalar { text, plain } => Some((text, if *plain { type_of(text) } else { Type::Text })),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is here: no value, `null`, or an empty list or map.
+    pub fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Scalar { .. } => self.scalar().is_some_and(|(_, kind)| kind == Type::Null),
+            Value::List(list) => list.is_empty(),
+            Value::Map(map) => map.is_empty(),
+        }
+    }
+}
+
+fn type_of(text: &str) -> Type {
+    let lower = text.to_ascii_lowercase();
+    match lower.as_str() {
+        "" | "~" | "null" => return Type::Null,
+        "true" | "false" | "yes" | "no" | "on" | "off" => return Type::Bool,
+        _ => {}
+    }
+    let unsigned = lower.trim_start_matches(['+', '-']);
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Type::Text;
+    }
+    let number = unsigned.replace('_', "");
+    let radix = ["0x", "0o", "0b"]
+        .iter()
+        .any(|p| number.strip_prefix(p).is_some_and(|d| u128::from_str_radix(d, 16).is_ok()));
+    if number.parse::<f64>().is_ok() || radix || matches!(number.as_str(), ".inf" | ".nan") {
+        Type::Number
+    } else {
+        Type::Text
+    }
+}
+
+/// A collection being read.
+struct Open {
+    anchor: usize,
+    line: u32,
+    value: Value,
+    /// The key whose value comes next, and the keys seen, of a map.
+    key: Option<String>,
+    keys: BTreeSet<String>,
+}
+
+/// Parses a file that holds one document. An empty one is an empty map.
+pub(super) fn parse(file: &str, text: &str) -> Result<Node, Error> {
+    let syntax = |line: u32, problem: String| Error::Syntax {
+        origin: Origin::line(file, line),
+        language: "YAML",
+        problem,
+    };
+    let mut anchors: BTreeMap<usize, (Node, usize)> = BTreeMap::new();
+    let mut open: Vec<Open> = Vec::new();
+    let mut root: Option<Node> = None;
+    let mut nodes = 0_usize;
+    for event in Parser::new_from_str(text) {
+        let (event, span) =
+            event.map_err(|error| syntax(line(error.marker().line()), error.info().to_owned()))?;
+        let at = line(span.start.line());
+        let (node, anchor, size) = match event {
+            Event::MappingStart(anchor, _) | Event::SequenceStart(anchor, _) if open.len() >= MAX_DEPTH => {
+                let _ = anchor;
+                return Err(syntax(at, "it is nested too deeply".to_owned()));
+            }
+            Event::MappingStart(anchor, _) => {
+                let value = Value::Map(Vec::new());
+                open.push(Open { anchor, line: at, value, key: None, keys: BTreeSet::new() });
+                continue;
+            }
+            Event::SequenceStart(anchor, _) => {
+                let value = Value::List(Vec::new());
+                open.push(Open { anchor, line: at, value, key: None, keys: BTreeSet::new() });
+                continue;
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                let Some(closed) = open.pop() else { continue };
+                let node = Node { line: closed.line, value: closed.value };
+                let size = if closed.anchor == 0 { 0 } else { count(&node) };
+                (node, closed.anchor, size)
+            }
+            Event::Scalar(text, style, anchor, _) => {
+                nodes += 1;
+                let value = Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
+                (Node { line: at, value }, anchor, 1)
+            }
+            Event::Alias(anchor) => {
+                let Some((node, size)) = anchors.get(&anchor) else {
+                    return Err(syntax(at, "an alias inside its own anchor".to_owned()));
+                };
+                nodes += size;
+                if nodes > MAX_NODES || depth(node) + open.len() > MAX_DEPTH {
+                    return Err(syntax(at, "aliases make it too large".to_owned()));
+                }
+                (node.clone(), 0, 0)
+            }
+            Event::DocumentStart(_) if root.is_some() => {
+                return Err(syntax(at, "more than one document".to_owned()));
+            }
+            _ => continue,
+        };
+        if nodes > MAX_NODES {
+            return Err(syntax(at, "it has too many values".to_owned()));
+        }
+        if anchor != 0 {
+            anchors.insert(anchor, (node.clone(), size));
+            nodes += size;
+        }
+        match open.last_mut() {
+            None => root = Some(node),
+            Some(parent) => parent.add(node).map_err(|problem| syntax(at, problem))?,
+        }
+    }
+    Ok(root.filter(|node| !node.is_empty()).unwrap_or(Node { line: 1, value: Value::Map(Vec::new()) }))
+}
+
+impl Open {
+    fn add(&mut self, node: Node) -> Result<(), String> {
+        let entries = match &mut self.value {
+            Value::List(list) => {
+                list.push(node);
+                return Ok(());
+            }
+            Value::Map(entries) => entries,
+            Value::Scalar { .. } => return Ok(()),
+        };
+        match self.key.take() {
+            Some(key) if key == "<<" => return Err("merge keys (`<<`) are not supported".to_owned()),
+            Some(key) => entries.push((key, node)),
+            None => match node.value {
+                Value::Scalar { text, .. } if self.keys.insert(text.clone()) => self.key = Some(text),
+                Value::Scalar { text, .. } => {
+                    return Err(format!("the key `{}` occurs twice", text.escape_debug()));
+                }
+                _ => return Err("a key must be a single value".to_owned()),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn line(line: usize) -> u32 {
+    u32::try_from(line).unwrap_or(u32::MAX)
+}
+
+/// The number of nodes in a tree; its depth is bounded.
+fn count(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::Scalar { .. } => 0,
+        Value::List(list) => list.iter().map(count).sum(),
+        Value::Map(map) => map.iter().map(|(_, node)| 1 + count(node)).sum::<usize>(),
+    }
+}
+
+fn depth(node: &Node) -> usize {
+    match &node.value {
+        Value::Scalar { .. } => 0,
+        Value::List(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Map(map) => 1 + map.iter().map(|(_, node)| depth(node)).max().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_know_their_lines_and_types() {
+        let node =
+            parse("c.yml", "# head\na: 1.45\nb:\n  - x\n  - 'no'\nc: &c {d: yes}\ne: *c\nf: 3.13.5\ng:\n")
+                .unwrap();
+        let at = |key: &str| node.get(key).unwrap();
+        assert_eq!((at("a").line, at("a").scalar()), (2, Some(("1.45", Type::Number))));
+        assert_eq!(at("f").scalar(), Some(("3.13.5", Type::Text)));
+        assert_eq!(at("e").get("d").unwrap().scalar(), Some(("yes", Type::Bool)));
+        assert!(at("g").is_empty());
+        let Value::List(list) = &at("b").value else { panic!() };
+        assert_eq!((list[1].line, list[1].scalar()), (5, Some(("no", Type::Text))));
+        assert!(parse("c.yml", "").unwrap().is_empty());
+    }
+
+    #[test]
+    fn broken_and_hostile_files_are_errors_with_a_line() {
+        let bomb: String = std::iter::once("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned())
+            .chain((1..12).map(|n| {
+                let alias = format!("*a{}", n - 1);
+                format!("a{n}: &a{n} [{}]\n", vec![alias; 10].join(","))
+            }))
+            .collect();
+        let deep = "[".repeat(100_000);
+        let blocks = format!("{}x", "- ".repeat(100_000));
+        let many = format!("[{}]", "x,".repeat(200_000));
+        for (text, line) in [
+            ("a: 1\nb: [\n", 3),
+            ("a: 1\nb: 2\na: 3\n", 3),
+            ("a: 1\n---\nb: 1\n", 2),
+            ("x:\n  ? [a]\n  : b\n", 2),
+            ("a: &a [*a]\n", 1),
+            ("a: *nope\n", 1),
+            ("x: 1\ny: \"open\n", 2),
+            ("a:\n\t- b", 2),
+            ("b: &x {c: 1}\na:\n  <<: *x", 3),
+            (&bomb, 5),
+            (&deep, 1),
+            (&blocks, 1),
+            (&many, 1),
+        ] {
+            let shown: String = text.chars().take(40).collect();
+            match parse("c.yml", text) {
+                Err(Error::Syntax { origin, .. }) => assert_eq!(origin.line, Some(line), "{shown:?}"),
+                other => panic!("{shown:?}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a package requires, in the solver's terms.
+
+use pep440_rs::Operator;
+use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
+use url::Url;
+
+use super::Error;
+use super::facts::Facts;
+use super::manifest::{same_url, shown};
+use super::package::{Package, Reason};
+use super::ranges::{VersionSet, versions_of};
+use crate::index::Metadata;
+use crate::model::{Version, VersionOrUrl};
+
+type Pep508 = pep508_rs::Requirement<Url>;
+
+/// A package and the versions of it that are required.
+pub(crate) type Dependency = (Package, VersionSet);
+
+/// The requirements of a distribution that count for the target: without an extra those that always do, with one those
+/// that it adds.
+pub(crate) fn active<'m>(
+    metadata: &'m Metadata,
+    extra: Option<&'m ExtraName>,
+    environment: &'m MarkerEnvironment,
+) -> impl Iterator<Item = &'m Pep508> {
+    metadata.requires_dist.iter().filter(move |requirement| match extra {
+        // Most requirements have no marker at all.
+        _ if requirement.marker.is_true() => extra.is_none(),
+        None => requirement.evaluate_markers(environment, &[]),
+        Some(extra) => {
+            requirement.evaluate_markers(environment, std::slice::from_ref(extra))
+                && !requirement.evaluate_markers(environment, &[])
+        }
+    })
+}
+
+/// What the user's requirements ask for.
+pub(crate) fn of_root(facts: &Facts<'_>) -> Result<Vec<Dependency>, Error> {
+    let mut dependencies = Vec::new();
+    for requirement in &facts.manifest.requirements {
+        add(facts, &requirement.pep508, None, &mut dependencies)?;
+    }
+    Ok(dependencies)
+}
+
+/// What one version of a package asks for, or why it cannot be used.
+pub(crate) fn of_version(
+    facts: &Facts<'_>,
+    package: &Package,
+    version: &Version,
+) -> Result<Result<Vec<Dependency>, Reason>, Error> {
+    let Some(name) = package.name() else { return of_root(facts).map(Ok) };
+    let metadata = match facts.metadata(name, version)? {
+        Ok(metadata) => metadata,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let mut dependencies = Vec::new();
+    if package.extra().is_some() {
+        dependencies.push((Package::Base(name.clone()), VersionSet::singleton(version.clone())));
+    }
+    for requirement in active(&metadata, package.extra(), &facts.environment) {
+        if requirement.name == *name && !admits(requirement, version) {
+            return Ok(Err(Reason::Metadata(format!(
+                "it requires another version of itself: {requirement}"
+            ))));
+        }
+        add(facts, requirement, Some((name, version)), &mut dependencies)?;
+    }
+    Ok(Ok(dependencies))
+}
+
+/// Whether a requirement of a distribution on itself holds.
+fn admits(requirement: &Pep508, version: &Version) -> bool {
+    match &requirement.version_or_url {
+        Some(VersionOrUrl::VersionSpecifier(specifiers)) => versions_of(specifiers).contains(version),
+        Some(VersionOrUrl::Url(_)) | None => true,
+    }
+}
+
+/// Adds what a requirement asks for: the distribution, and each extra, which comes with the distribution again.
+fn add(
+    facts: &Facts<'_>,
+    requirement: &Pep508,
+    parent: Option<(&PackageName, &Version)>,
+    dependencies: &mut Vec<Dependency>,
+) -> Result<(), Error> {
+    let name = &requirement.name;
+    let itself = parent.filter(|(parent, _)| *parent == name);
+    let set = match (&requirement.version_or_url, itself) {
+        // An extra that asks for other extras of its own distribution means this version of them.
+        (_, Some((_, version))) => VersionSet::singleton(version.clone()),
+        (None, None) => VersionSet::full(),
+        (Some(VersionOrUrl::VersionSpecifier(specifiers)), None) => {
+            let mut set = versions_of(specifiers);
+            for specifier in specifiers.iter().filter(|one| *one.operator() == Operator::ExactEqual) {
+                let candidates = facts.candidates(name)?;
+                if candidates.is_some_and(|known| !known.spelled(specifier.version())) {
+                    set = VersionSet::empty();
+                }
+            }
+            set
+        }
+        (Some(VersionOrUrl::Url(url)), None) => {
+            if !facts.url(name).is_some_and(|known| same_url(known, url)) {
+                let parent =
+                    parent.map_or_else(String::new, |(parent, version)| format!("{parent}=={version}"));
+                return Err(Error::TransitiveUrl { parent, name: name.clone(), url: shown(url) });
+            }
+            VersionSet::full()
+        }
+    };
+    let mut push = |package: Package| {
+        let dependency = (package, set.clone());
+        if !dependencies.contains(&dependency) {
+            dependencies.push(dependency);
+        }
+    };
+    for extra in &requirement.extras {
+        push(Package::Extra(name.clone(), extra.clone()));
+    }
+    if itself.is_none() {
+        push(Package::Base(name.clone()));
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Which file of a version may be used for a target, and which version of a set is the best.
+
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use pep508_rs::PackageName;
+
+use super::package::Reason;
+use super::ranges::{VersionSet, python_is_new_enough};
+use crate::index::{ReleaseFile, Releases};
+use crate::model::{ArchiveKind, Digest, Target, Version};
+
+/// When pre-releases may be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PrereleaseMode {
+    /// Never.
+    Disallow,
+    /// Like stable releases.
+    Allow,
+    /// Where no stable release will do.
+    IfNecessary,
+    /// Where no stable release will do, for packages whose direct requirement or constraint names a pre-release.
+    Explicit,
+    /// Where no stable release will do, whether a requirement names a pre-release or not. The default, as in uv.
+    #[default]
+    IfNecessaryOrExplicit,
+}
+
+/// The mode, applied to one package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prereleases {
+    Never,
+    IfNecessary,
+    Always,
+}
+
+/// Everything that decides about a file or a version apart from the requirements. Owned, so that fetching ahead can use
+/// it on other threads.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// The target.
+    pub(crate) target: Target,
+    /// The target's Python as `X.Y.0`.
+    pub(crate) python: Version,
+    /// When pre-releases may be chosen.
+    pub(crate) prerelease: PrereleaseMode,
+    /// The packages whose direct requirements name a pre-release.
+    pub(crate) explicit: BTreeSet<PackageName>,
+    /// Yanked versions that the user asks for by exact version, or had before.
+    pub(crate) yanks: BTreeMap<PackageName, VersionSet>,
+    /// The only hashes allowed, for packages that have any.
+    pub(crate) hashes: BTreeMap<PackageName, Vec<Digest>>,
+    /// Versions that are taken before all others where they fit: the pins of the old lock.
+    pub(crate) preferences: BTreeMap<PackageName, Version>,
+}
+
+impl Rules {
+    /// The best file of a version, by its position, or why there is none. Where several things are wrong with several
+    /// files, the one tells that came closest.
+    fn judge(&self, name: &PackageName, version: &Version, files: &[ReleaseFile]) -> Result<usize, Reason> {
+        let yank_allowed = || self.yanks.get(name).is_some_and(|set| set.contains(version));
+        let hashes = self.hashes.get(name);
+        let mut best = None;
+        let mut worst = Reason::NoFiles;
+        let mut closest = 0;
+        let mut note = |closeness: u8, reason: Reason| {
+            if closeness > closest {
+                closest = closeness;
+                worst = reason;
+            }
+        };
+        for (position, file) in files.iter().enumerate() {
+            let ArchiveKind::Wheel(wheel) = &file.archive.kind else {
+                note(1, Reason::OnlySdist);
+                continue;
+            };
+            let Some(rank) = self.target.wheel_rank(wheel) else {
+                note(2, Reason::NoFittingWheel);
+                continue;
+            };
+            if let Some(specifiers) = &file.requires_python
+                && !python_is_new_enough(specifiers, &self.python)
+            {
+                note(3, Reason::Python(specifiers.to_string()));
+                continue;
+            }
+            if file.yanked.is_some() && !yank_allowed() {
+                note(4, Reason::Yanked);
+                continue;
+            }
+            if hashes.is_some_and(|allowed| file.archive.sha256.is_none_or(|hash| !allowed.contains(&hash))) {
+                note(5, Reason::Hash);
+                continue;
+            }
+            let order = (rank, Reverse(&wheel.build), &file.archive.file_name);
+            if best.as_ref().is_none_or(|(known, _)| order < *known) {
+                best = Some((order, position));
+            }
+        }
+        best.map(|(_, position)| position).ok_or(worst)
+    }
+
+    fn prereleases(&self, name: &PackageName) -> Prereleases {
+        match self.prerelease {
+            PrereleaseMode::Disallow => Prereleases::Never,
+            PrereleaseMode::Allow => Prereleases::Always,
+            PrereleaseMode::Explicit if !self.explicit.contains(name) => Prereleases::Never,
+            _ => Prereleases::IfNecessary,
+        }
+    }
+}
+
+/// The versions of one package, each judged when it is first looked at.
+#[derive(Debug)]
+pub(crate) struct Candidates {
+    releases: Arc<Releases>,
+    rules: Arc<Rules>,
+    versions: Vec<Version>,
+    verdicts: Vec<OnceCell<Result<usize, Reason>>>,
+}
+
+impl Candidates {
+    /// The candidates of a package under the rules.
+    pub(crate) fn new(releases: Arc<Releases>, rules: Arc<Rules>) -> Self {
+        let versions: Vec<Version> = releases.versions.keys().cloned().collect();
+        let verdicts = versions.iter().map(|_| OnceCell::new()).collect();
+        Self { releases, rules, versions, verdicts }
+    }
+
+    /// All published versions, ascending.
+    pub(crate) fn versions(&self) -> &[Version] {
+        &self.versions
+    }
+
+    /// The releases behind the candidates.
+    pub(crate) fn releases(&self) -> &Releases {
+        &self.releases
+    }
+
+    /// The files of a version.
+    pub(crate) fn files(&self, version: &Version) -> &[ReleaseFile] {
+        self.releases.versions.get(version).map_or(&[], Vec::as_slice)
+    }
+
+    /// The file to use for a version, if it may be used at all.
+    pub(crate) fn file(&self, version: &Version) -> Option<&ReleaseFile> {
+        let position = self.versions.binary_search(version).ok()?;
+        let file = *self.verdict(position).as_ref().ok()?;
+        self.files(version).get(file)
+    }
+
+    /// A published version that is written exactly so; `1.0` and `1.0.0` are equal but not written the same.
+    pub(crate) fn spelled(&self, version: &Version) -> bool {
+        let text = version.to_string();
+        self.files(version).iter().any(|file| file.version.to_string() == text)
+    }
+
+    /// The best usable version of a set: a preferred one, else the newest stable one, else the newest pre-release where
+    /// these are allowed.
+    pub(crate) fn choose(&self, set: &VersionSet) -> Option<&Version> {
+        let preference = self.rules.preferences.get(&self.releases.name);
+        if let Some(preferred) = preference.filter(|version| set.contains(version))
+            && self.file(preferred).is_some()
+            && (!preferred.any_prerelease() || self.prereleases() != Prereleases::Never)
+        {
+            return self.versions.binary_search(preferred).ok().map(|position| &self.versions[position]);
+        }
+        let newest = |stable: Option<bool>| {
+            self.positions_descending(set).find(|&position| {
+                stable.is_none_or(|stable| stable != self.versions[position].any_prerelease())
+                    && self.verdict(position).is_ok()
+            })
+        };
+        let position = match self.prereleases() {
+            Prereleases::Always => newest(None),
+            Prereleases::Never => newest(Some(true)),
+            Prereleases::IfNecessary => newest(Some(true)).or_else(|| newest(Some(false))),
+        };
+        position.map(|position| &self.versions[position])
+    }
+
+    /// Up to `count` usable versions of a set, newest first.
+    pub(crate) fn newest(&self, set: &VersionSet, count: usize) -> Vec<&Version> {
+        let usable = self.positions_descending(set).filter(|&position| {
+            self.verdict(position).is_ok()
+                && (!self.versions[position].any_prerelease() || self.prereleases() == Prereleases::Always)
+        });
+        usable.take(count).map(|position| &self.versions[position]).collect()
+    }
+
+    /// Why none of the versions of a set can be used: each reason with the versions it speaks of, the gaps between them
+    /// included.
+    pub(crate) fn reasons(&self, set: &VersionSet) -> BTreeMap<Reason, VersionSet> {
+        let mut reasons: BTreeMap<Reason, VersionSet> = BTreeMap::new();
+        for position in self.positions_descending(set) {
+            let reason = match self.verdict(position) {
+                Err(reason) => reason.clone(),
+                Ok(_) => Reason::Prerelease,
+            };
+            let versions = self.widened(&self.versions[position]);
+            let known = reasons.entry(reason).or_insert_with(VersionSet::empty);
+            *known = known.union(&versions);
+        }
+        reasons
+    }
+
+    /// The largest interval around a version that holds no other published version.
+    pub(crate) fn widened(&self, version: &Version) -> VersionSet {
+        VersionSet::singleton(version.clone()).widen_versions(&self.versions)
+    }
+
+    fn prereleases(&self) -> Prereleases {
+        self.rules.prereleases(&self.releases.name)
+    }
+
+    fn verdict(&self, position: usize) -> &Result<usize, Reason> {
+        self.verdicts[position].get_or_init(|| {
+            let version = &self.versions[position];
+            self.rules.judge(&self.releases.name, version, self.files(version))
+        })
+    }
+
+    /// The positions of the versions of a set, newest first.
+    fn positions_descending(&self, set: &VersionSet) -> impl Iterator<Item = usize> + '_ {
+        // How many versions lie before a bound, which is the beginning or the end of an interval.
+        let before = |bound: Bound<&Version>, is_end: bool| match bound {
+            Bound::Unbounded => {
+                if is_end {
+                    self.versions.len()
+                } else {
+                    0
+                }
+            }
+            Bound::Included(limit) if is_end => self.versions.partition_point(|version| version <= limit),
+            Bound::Excluded(limit) if !is_end => self.versions.partition_point(|version| version <= limit),
+            Bound::Included(limit) | Bound::Excluded(limit) => {
+                self.versions.partition_point(|version| version < limit)
+            }
+        };
+        let spans: Vec<_> = set.iter().map(|(start, end)| before(start, false)..before(end, true)).collect();
+        spans.into_iter().rev().flat_map(Iterator::rev)
+    }
+}

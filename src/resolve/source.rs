@@ -1,0 +1,131 @@
+//! Where the solver gets its facts from: a small blocking interface, and the real index behind it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pep508_rs::PackageName;
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, JoinSet};
+use url::Url;
+
+use crate::index::{self, Index, Metadata, ReleaseFile, Releases};
+use crate::model::Archive;
+use crate::net;
+
+/// Why a fact is not to be had.
+#[derive(Debug)]
+pub enum Fault {
+    /// No index has the package.
+    UnknownPackage,
+    /// This one file cannot be used: its metadata is missing, unreadable or contradicts its name. Other versions may
+    /// serve.
+    Unusable(String),
+    /// Nothing can go on: the network or the index failed.
+    Failed(index::Error),
+}
+
+/// Chooses the file whose metadata will be wanted, once the releases of a package are known.
+pub type Choose = Box<dyn FnOnce(&Arc<Releases>) -> Option<ReleaseFile> + Send>;
+
+/// Answers the solver's questions. The solver blocks on them, one at a time; what it will probably ask next it announces,
+/// so that a source can fetch ahead.
+pub trait Source: Send + Sync {
+    /// All releases of a package.
+    fn releases(&self, name: &PackageName) -> Result<Arc<Releases>, Fault>;
+
+    /// The metadata of a file.
+    fn metadata(&self, file: &ReleaseFile) -> Result<Arc<Metadata>, Fault>;
+
+    /// The archive behind a direct URL, with its metadata.
+    fn direct(&self, name: &PackageName, url: &Url) -> Result<(Archive, Arc<Metadata>), Fault>;
+
+    /// Announces that the releases of a package will be wanted, and then the metadata of the file that `choose` names.
+    fn expect_releases(&self, name: &PackageName, choose: Choose) {
+        let _ = (name, choose);
+    }
+
+    /// Announces that the metadata of some files will be wanted.
+    fn expect_metadata(&self, files: Vec<ReleaseFile>) {
+        let _ = files;
+    }
+}
+
+/// The indexes of a run as a source. One serves any number of resolutions, at once or in turn, and asks for each fact
+/// once. Dropped, it stops what it is still fetching ahead.
+#[derive(Debug)]
+pub struct IndexSource {
+    index: Index,
+    runtime: Handle,
+    ahead: Mutex<JoinSet<()>>,
+    guesses: Mutex<Vec<AbortHandle>>,
+}
+
+impl IndexSource {
+    /// A source that fetches on `runtime`.
+    pub fn new(index: Index, runtime: Handle) -> Self {
+        Self { index, runtime, ahead: Mutex::default(), guesses: Mutex::default() }
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is done needs no place any more.
+        while ahead.try_join_next().is_some() {}
+        ahead.spawn_on(work, &self.runtime);
+    }
+}
+
+impl Source for IndexSource {
+    fn releases(&self, name: &PackageName) -> Result<Arc<Releases>, Fault> {
+        self.runtime.block_on(self.index.releases(name)).map_err(|error| match error {
+            index::Error::UnknownPackage { .. } => Fault::UnknownPackage,
+            error => Fault::Failed(error),
+        })
+    }
+
+    fn metadata(&self, file: &ReleaseFile) -> Result<Arc<Metadata>, Fault> {
+        self.runtime.block_on(self.index.metadata(file)).map_err(|error| {
+            if error.is_unusable_file() || is_gone(&error) {
+                Fault::Unusable(error.to_string())
+            } else {
+                Fault::Failed(error)
+            }
+        })
+    }
+
+    fn direct(&self, name: &PackageName, url: &Url) -> Result<(Archive, Arc<Metadata>), Fault> {
+        self.runtime.block_on(self.index.url_archive(name, url)).map_err(Fault::Failed)
+    }
+
+    fn expect_releases(&self, name: &PackageName, choose: Choose) {
+        let (index, name) = (self.index.clone(), name.clone());
+        self.spawn(async move {
+            // Whoever needs the answers gets the errors too.
+            if let Ok(releases) = index.releases(&name).await
+                && let Some(file) = choose(&releases)
+            {
+                let _ = index.metadata(&file).await;
+            }
+        });
+    }
+
+    fn expect_metadata(&self, files: Vec<ReleaseFile>) {
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        guesses.retain(|guess| !guess.is_finished());
+        guesses.extend(files.into_iter().map(|file| self.index.prefetch_metadata(&self.runtime, file)));
+    }
+}
+
+impl Drop for IndexSource {
+    fn drop(&mut self) {
+        let guesses = self.guesses.get_mut().unwrap_or_else(PoisonError::into_inner);
+        guesses.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// Whether a file that the index lists is not there.
+fn is_gone(error: &index::Error) -> bool {
+    let status = match error {
+        index::Error::Net(error) => net::Error::status(error),
+        _ => None,
+    };
+    status.is_some_and(|status| matches!(status.as_u16(), 404 | 410))
+}

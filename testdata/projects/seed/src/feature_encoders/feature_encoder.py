@@ -1,0 +1,1 @@
+def encode(value): return float(value)

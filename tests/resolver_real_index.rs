@@ -1,0 +1,145 @@
+//! Against the public Python index, and against uv there. Not part of an ordinary run: it needs the network.
+//!
+//! `cargo test --test resolver_real_index -- --ignored --nocapture`; `PACKAGES="a b[c] d<2"` resolves something else.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bakehouse::index::{DEFAULT_INDEX_URL, Index, Settings};
+use bakehouse::lock::{Inputs, Lock, Written};
+use bakehouse::model::{Origin, Requirement, Target};
+use bakehouse::net::Client;
+use bakehouse::resolve::{IndexSource, Options, Request, Resolution, resolve};
+use bakehouse::store::Store;
+
+const PACKAGES: &str = "pandas fastapi scikit-learn";
+
+fn requirements() -> Vec<Requirement> {
+    let packages = std::env::var("PACKAGES").unwrap_or_else(|_| PACKAGES.to_owned());
+    let origin = || Origin::file("PACKAGES");
+    packages.split_whitespace().map(|text| Requirement::parse(text, origin()).unwrap()).collect()
+}
+
+fn target() -> Target {
+    Target {
+        python: "3.11".parse().unwrap(),
+        platform: "linux/amd64".parse().unwrap(),
+        libc: "glibc-2.36".parse().unwrap(),
+    }
+}
+
+fn resolved(requirements: &[Requirement]) -> Resolution {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let cache = std::env::var_os("CACHE").map_or_else(|| directory.path().to_owned(), Into::into);
+    let store = Arc::new(Store::open(&cache).unwrap());
+    let index_url = std::env::var("UV_DEFAULT_INDEX").unwrap_or_else(|_| DEFAULT_INDEX_URL.to_owned());
+    let settings = Settings { index_url: index_url.parse().unwrap(), extra_index_urls: Vec::new() };
+    let index = Index::new(settings, Client::new(false).unwrap(), store).unwrap();
+    let source = IndexSource::new(index.clone(), runtime.handle().clone());
+    let none = (BTreeMap::new(), BTreeMap::new());
+    let request = Request {
+        requirements,
+        constraints: &[],
+        target: target(),
+        preferences: &none.0,
+        hashes: &none.1,
+        options: Options::default(),
+    };
+    let start = Instant::now();
+    let resolution = resolve(&request, &source);
+    eprintln!("resolved in {:?}, {:?}", start.elapsed(), index.counters());
+    resolution.unwrap_or_else(|error| panic!("{error}\nhint: {:?}", error.hint()))
+}
+
+#[test]
+#[ignore = "needs the network and uv"]
+fn the_pins_are_those_of_uv() {
+    let requirements = requirements();
+    let resolution = resolved(&requirements);
+    for warning in &resolution.warnings {
+        eprintln!("warning: {}", warning.message);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("requirements.in");
+    let lines: Vec<String> = requirements.iter().map(ToString::to_string).collect();
+    std::fs::write(&input, lines.join("\n")).unwrap();
+    let start = Instant::now();
+    let uv = Command::new("uv")
+        .args(["pip", "compile", "--quiet", "--no-annotate", "--no-header", "--no-python-downloads"])
+        .args(["--only-binary", ":all:", "--no-cache", "--python-version", "3.11"])
+        .args(["--python-platform", "x86_64-manylinux_2_36"])
+        .arg(&input)
+        .env_remove("PIP_FIND_LINKS")
+        .output()
+        .unwrap();
+    eprintln!("uv took {:?}", start.elapsed());
+    assert!(uv.status.success(), "{}", String::from_utf8_lossy(&uv.stderr));
+    let theirs: Vec<String> = String::from_utf8(uv.stdout).unwrap().lines().map(str::to_owned).collect();
+    let ours: Vec<String> =
+        resolution.pins.iter().map(|pin| format!("{}=={}", pin.name, pin.version)).collect();
+    eprintln!("{} pins", ours.len());
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+#[ignore = "needs the network, uv and a released pip"]
+fn pip_and_uv_install_from_the_lock() {
+    let requirements = requirements();
+    let resolution = resolved(&requirements);
+    let directory = tempfile::tempdir().unwrap();
+    let none = BTreeMap::new();
+    let inputs = Inputs {
+        requirements: &requirements,
+        constraints: &[],
+        hashes: &none,
+        target: target(),
+        options: "",
+        indexes: &[],
+    };
+    let path = directory.path().join("pylock.toml");
+    let lock = Lock::new(&inputs, resolution.pins);
+    assert_eq!(bakehouse::lock::write(&path, &lock).unwrap(), Written::Written);
+    assert_eq!(bakehouse::lock::write(&path, &lock).unwrap(), Written::Unchanged);
+    let expected: Vec<String> =
+        lock.pins.iter().map(|pin| format!("{}=={}", pin.name, pin.version)).collect();
+
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(directory.path())
+            .env_remove("PIP_FIND_LINKS")
+            .env("UV_PYTHON_DOWNLOADS", "never")
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (environment, install) in [
+        ("for-uv-sync", &["uv", "pip", "sync", "--python", "for-uv-sync", "pylock.toml"][..]),
+        ("for-uv", &["uv", "pip", "install", "--python", "for-uv", "-r", "pylock.toml"][..]),
+        ("for-pip", &["pip/bin/pip", "--python", "for-pip", "install", "-r", "pylock.toml"][..]),
+    ] {
+        run("uv", &["venv", "--quiet", "--python", "3.11", environment]);
+        if environment == "for-pip" {
+            run("uv", &["venv", "--quiet", "--python", "3.11", "pip"]);
+            run("uv", &["pip", "install", "--quiet", "--python", "pip", "pip>=26"]);
+        }
+        let program = if install[0] == "uv" {
+            "uv".to_owned()
+        } else {
+            directory.path().join(install[0]).to_string_lossy().into_owned()
+        };
+        run(&program, &install[1..]);
+        let frozen = run("uv", &["pip", "list", "--format", "freeze", "--python", environment]);
+        assert_eq!(frozen.lines().collect::<Vec<_>>(), expected, "{environment}");
+        run("uv", &["pip", "check", "--python", environment]);
+    }
+}

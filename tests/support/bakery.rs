@@ -1,0 +1,217 @@
+//! A small world for the program to run in: a project, an index, a base image, a store.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bakehouse::model::Digest;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::http::Server;
+use super::wheel::BuiltWheel;
+
+/// A project, an index that serves what was published to it, and room for stores and outputs.
+pub struct World {
+    directory: TempDir,
+    pub index: Server,
+    published: BTreeMap<String, Vec<BuiltWheel>>,
+}
+
+/// What a run of the program came to.
+pub struct Ran {
+    pub code: i32,
+    /// The JSON report; null if there is none.
+    pub report: Value,
+    pub stderr: String,
+}
+
+impl World {
+    /// An empty project and an empty index.
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("project")).unwrap();
+        Self { directory, index: Server::start(), published: BTreeMap::new() }
+    }
+
+    /// A plain project that requires `requirements`, with one module.
+    pub fn plain(requirements: &[&str]) -> Self {
+        let world = Self::new();
+        world.write("requirements.txt", &(requirements.join("\n") + "\n"));
+        world.write("app.py", "print('hello')\n");
+        world
+    }
+
+    /// A file or folder beside the project.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The project's folder.
+    pub fn project(&self) -> PathBuf {
+        self.path("project")
+    }
+
+    /// Writes a file of the project.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.project().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Puts a wheel on the index.
+    pub fn publish(&mut self, wheel: BuiltWheel) {
+        let name = wheel.file_name.split('-').next().unwrap().replace('_', "-").to_lowercase();
+        self.index.file(&format!("/files/{}", wheel.file_name), wheel.bytes.clone());
+        let wheels = self.published.entry(name.clone()).or_default();
+        wheels.push(wheel);
+        let links: String = wheels
+            .iter()
+            .map(|wheel| {
+                let name = &wheel.file_name;
+                format!("<a href=\"/files/{name}#sha256={}\">{name}</a><br>\n", wheel.digest().hex())
+            })
+            .collect();
+        let page = format!("<!DOCTYPE html><html><body>\n{links}</body></html>");
+        self.index.page(&format!("/simple/{name}/"), "text/html", page);
+    }
+
+    /// The program, with the world's index, base and store and nothing of the caller's settings.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bakehouse"));
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.path("home"));
+        let (subcommand, rest) = arguments.split_first().unwrap();
+        command.arg(subcommand).arg(self.project()).args(["--format", "json"]);
+        command.arg("--index-url").arg(self.index.url("/simple/").as_str());
+        if !rest.contains(&"--base") {
+            command.arg("--base").arg(format!("oci:{}", self.base().display()));
+        }
+        if !rest.contains(&"--cache-dir") {
+            command.arg("--cache-dir").arg(self.path("store"));
+        }
+        command.args(rest);
+        command
+    }
+
+    /// Runs the program.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.command(arguments))
+    }
+
+    /// Runs the program, which must succeed, and gives the report.
+    pub fn succeed(&self, arguments: &[&str]) -> Value {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}\n{}", ran.stderr);
+        ran.report
+    }
+
+    /// Runs the program, which must fail with `code` and a message that has every one of `words`.
+    pub fn fail(&self, arguments: &[&str], code: i32, words: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, code, "{arguments:?}\n{}", ran.stderr);
+        for word in words {
+            assert!(ran.stderr.contains(word), "no `{word}` in:\n{}", ran.stderr);
+        }
+        ran
+    }
+
+    /// A base image with an interpreter that is no real one: for all tests that run nothing in the image.
+    pub fn base(&self) -> PathBuf {
+        let path = self.path("base");
+        if !path.exists() {
+            write_layout(&path, &[("usr/bin/python3.11", "python", 0o755), LIBC]);
+        }
+        path
+    }
+}
+
+/// A file that tells the version of the C library as the real one does.
+pub const LIBC: (&str, &str, u32) = (
+    "usr/lib/x86_64-linux-gnu/libc.so.6",
+    "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n",
+    0o755,
+);
+
+/// Runs the program.
+pub fn run(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Writes an OCI layout with one image of one layer.
+pub fn write_layout(path: &Path, files: &[(&str, &str, u32)]) {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content, mode) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    if files.iter().any(|(name, ..)| *name == "usr/bin/python3.11") {
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        tar.append_link(&mut header, "usr/bin/python3", "python3.11").unwrap();
+    }
+    let layer = tar.into_inner().unwrap();
+    let blobs = path.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let put = |bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        json!({"digest": digest, "size": bytes.len()})
+    };
+    let with_type = |mut descriptor: Value, media_type: &str| {
+        descriptor["mediaType"] = media_type.into();
+        descriptor
+    };
+    let config = json!({
+        "architecture": "amd64", "os": "linux",
+        "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]},
+    });
+    let config = put(config.to_string().as_bytes());
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": with_type(config, "application/vnd.oci.image.config.v1+json"),
+        "layers": [with_type(put(&layer), "application/vnd.oci.image.layer.v1.tar")],
+    });
+    let manifest = with_type(put(manifest.to_string().as_bytes()), "application/vnd.oci.image.manifest.v1+json");
+    fs::write(path.join("index.json"), json!({"schemaVersion": 2, "manifests": [manifest]}).to_string()).unwrap();
+    fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
+}
+
+/// The digests of all images of a report, by component.
+pub fn digests(report: &Value) -> BTreeMap<String, String> {
+    let images = report["images"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    images.iter().map(|image| (text(&image["component"]) + &image["steps"].to_string(), text(&image["digest"]))).collect()
+}
+
+/// The layers of a report's images, each with what it is.
+pub fn layers(report: &Value) -> Vec<Value> {
+    let images = report["images"].as_array().unwrap();
+    let platforms = images.iter().flat_map(|image| image["platforms"].as_array().unwrap());
+    platforms.flat_map(|platform| platform["layers"].as_array().unwrap().clone()).collect()
+}
+
+/// The layers that were sent or written.
+pub fn uploaded(report: &Value) -> Vec<Value> {
+    layers(report).into_iter().filter(|layer| layer["transfer"] == "uploaded").collect()
+}
+
+/// Writes an executable script.
+pub fn script(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
