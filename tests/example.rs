@@ -12,9 +12,11 @@ mod registry;
 #[path = "support/wheel.rs"]
 mod wheel;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
@@ -163,6 +165,127 @@ fn check_environment(image: &Unpacked, lock: &Path) {
     }
 }
 
+/// What is at a path of an environment: a link's target, or a file's mode and bytes.
+#[derive(PartialEq, Eq)]
+enum Found {
+    Link(PathBuf),
+    File { executable: bool, bytes: Vec<u8> },
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Link(target) => write!(f, "link to {}", target.display()),
+            Self::File { executable, bytes } => {
+                let start = String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
+                write!(f, "{} bytes, executable: {executable}: {start}", bytes.len())
+            }
+        }
+    }
+}
+
+/// Everything in an environment but what installers may do as they like: activation scripts, marks of the tool, the text
+/// of command scripts and their rows in RECORD, and RECORD's order.
+fn environment(prefix: &Path) -> BTreeMap<PathBuf, Found> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(prefix.join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let (kind, path) = (entry.file_type().unwrap(), folder.join(entry.file_name()));
+            if kind.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if kind.is_symlink() {
+                found.insert(path, Found::Link(fs::read_link(entry.path()).unwrap()));
+                continue;
+            }
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let marks = ["CACHEDIR.TAG", ".gitignore", "pyvenv.cfg", ".lock"];
+            let activation = folder.ends_with("bin") && (name.contains("activate") || name.ends_with(".bat"));
+            if (folder.as_os_str().is_empty() && marks.contains(&name)) || activation {
+                continue;
+            }
+            let mut bytes = fs::read(entry.path()).unwrap();
+            if name == "INSTALLER" || (folder.ends_with("bin") && bytes.starts_with(b"#!")) {
+                bytes.clear();
+            } else if name == "RECORD" {
+                let text = String::from_utf8(bytes).unwrap();
+                let free = |row: &str| row.starts_with("../../../bin/") || row.contains("/INSTALLER,");
+                let mut rows: Vec<&str> = text
+                    .lines()
+                    .map(|row| if free(row) { row.split(',').next().unwrap() } else { row })
+                    .collect();
+                rows.sort_unstable();
+                bytes = rows.join("\n").into_bytes();
+            }
+            let executable = entry.metadata().unwrap().permissions().mode() & 0o111 != 0;
+            found.insert(path, Found::File { executable, bytes });
+        }
+    }
+    found
+}
+
+/// Lets uv install the same lock at the same prefix, on the same base, and compares what is there then.
+fn compare_with_uv(image: &Unpacked, lock: &Path, folder: &Path) {
+    let bundle = folder.join("uv");
+    let layout = folder.join("uv-base");
+    let copied = Command::new("skopeo")
+        .args(["copy", "-q"])
+        .arg(format!("oci:{}", base().display()))
+        .arg(format!("oci:{}:base", layout.display()))
+        .status()
+        .unwrap();
+    assert!(copied.success());
+    bakery::unpack(&layout, "base", &bundle);
+    let mut config = image.config.clone();
+    config["WorkingDir"] = "/".into();
+    let theirs = Unpacked { root: bundle.join("rootfs"), config };
+    theirs.bring_along("tmp/tool", &["uv"]);
+    let put = |from: &Path, to: &str| drop(fs::copy(from, theirs.root.join(to)).unwrap());
+    // uv starts the interpreter with its input from there; an empty file serves as well.
+    fs::create_dir_all(theirs.root.join("dev")).unwrap();
+    fs::write(theirs.root.join("dev/null"), "").unwrap();
+    put(lock, "tmp/pylock.toml");
+    put(Path::new("/etc/resolv.conf"), "etc/resolv.conf");
+    put(Path::new("/etc/ssl/certs/ca-certificates.crt"), "tmp/ca.crt");
+    for arguments in [
+        &["/tmp/tool/bin/uv", "venv", "-q", "--python", "/usr/bin/python3.11", "/opt/venv"][..],
+        &[
+            "/tmp/tool/bin/uv",
+            "pip",
+            "install",
+            "-q",
+            "--python",
+            "/opt/venv/bin/python",
+            "-r",
+            "/tmp/pylock.toml",
+        ],
+    ] {
+        let mut command = theirs.command(arguments);
+        command.env("UV_CACHE_DIR", "/tmp/uv-cache").env("SSL_CERT_FILE", "/tmp/ca.crt").env("HOME", "/tmp");
+        command.env("UV_NO_CONFIG", "1").env("UV_LINK_MODE", "copy");
+        for proxy in
+            ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "ALL_PROXY"]
+        {
+            if let Some(value) = std::env::var_os(proxy) {
+                command.env(proxy, value);
+            }
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let (ours, theirs) =
+        (environment(&image.root.join("opt/venv")), environment(&theirs.root.join("opt/venv")));
+    for (path, file) in &theirs {
+        assert_eq!(ours.get(path), Some(file), "{}", path.display());
+    }
+    let more: Vec<_> = ours.keys().filter(|path| !theirs.contains_key(*path)).collect();
+    assert!(more.is_empty(), "{more:?}");
+    assert!(ours.len() > 1000);
+}
+
 /// A server that ends with the test.
 struct Server(Child);
 
@@ -212,6 +335,8 @@ fn the_example_is_baked_pushed_pulled_and_runs() {
     fs::create_dir(&folder).unwrap();
 
     let train = pull(&registry, "trainer-train", &folder);
+    // Before anything runs in it, and leaves compiled modules.
+    compare_with_uv(&train, &world.project().join("flows/trainer/pylock.train.toml"), &folder);
     check_environment(&train, &world.project().join("flows/trainer/pylock.train.toml"));
     let score = train
         .python("from mymodel import example_transactions, train; print(train(example_transactions())[1])");
