@@ -243,7 +243,7 @@ fn compare_with_uv(image: &Unpacked, lock: &Path, folder: &Path) {
     config["WorkingDir"] = "/".into();
     let theirs = Unpacked { root: bundle.join("rootfs"), config };
     theirs.bring_along("tmp/tool", &["uv"]);
-    let put = |from: &Path, to: &str| drop(fs::copy(from, theirs.root.join(to)).unwrap());
+    let put = |from: &Path, to: &str| assert!(fs::copy(from, theirs.root.join(to)).unwrap() > 0);
     // uv starts the interpreter with its input from there; an empty file serves as well.
     fs::create_dir_all(theirs.root.join("dev")).unwrap();
     fs::write(theirs.root.join("dev/null"), "").unwrap();
