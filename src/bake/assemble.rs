@@ -72,7 +72,7 @@ pub fn wheels(lock: &Lock) -> Result<Vec<Wheel<'_>>, Error> {
                 let inputs = WheelInputs { sha256: &sha256, name, python, direct_url };
                 Ok(Wheel { pin, name, sha256, key: layer::fragment_key(&inputs), python })
             }
-            _ => Err(Error::NoWheel { unit: pin.name.to_string(), platform: lock.target.platform }),
+            _ => Err(Error::NoWheel { name: pin.name.to_string(), platform: lock.target.platform }),
         })
         .collect()
 }
