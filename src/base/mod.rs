@@ -24,5 +24,5 @@ pub use document::{
 };
 pub use error::Error;
 pub use inspect::{Layer, inspect};
-pub use open::{Base, open};
+pub use open::{Base, open, open_recalling};
 pub use source::Source;
