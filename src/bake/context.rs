@@ -52,6 +52,7 @@ impl<'a> Context<'a> {
     ) -> Result<Self, Error> {
         let store = Arc::new(Store::open(&options.cache_dir)?);
         let client = net::Client::new(options.offline)?;
+        let registries = Registries::new(client.counting_apart(), options.plain_http);
         let settings = index_settings(options, project);
         let index_urls = settings
             .extra_index_urls
@@ -65,8 +66,8 @@ impl<'a> Context<'a> {
             project,
             index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
             index_urls,
-            registries: Registries::new(client.counting_apart(), options.plain_http),
-            base_registries: Registries::new(client.counting_apart(), options.plain_http),
+            base_registries: registries.counting_apart(),
+            registries,
             store,
             processors: Arc::new(Semaphore::new(options.jobs)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),

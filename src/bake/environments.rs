@@ -128,9 +128,9 @@ fn unit<'p>(
     let (python, minor, libc) = match &base {
         Some(base) => {
             let wanted = match (context.options.python, &environment.python) {
-                (Some(wanted), _) => format!("{wanted} (--python)"),
-                (None, Some(request)) => format!("{} ({})", request.specifiers, request.origin),
-                (None, None) => "any".to_owned(),
+                (Some(wanted), _) => format!("Python {wanted} (--python)"),
+                (None, Some(request)) => format!("Python {} ({})", request.specifiers, request.origin),
+                (None, None) => "Python".to_owned(),
             };
             let python = base.contents.choose(&wanted, allowed)?.clone();
             let libc = base.contents.libc.unwrap_or(DEFAULT_LIBC);

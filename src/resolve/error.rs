@@ -58,6 +58,12 @@ pub enum Error {
         /// The URL.
         url: String,
     },
+    /// The requirements lead to ever more packages.
+    #[error("the requirements lead to more than {limit} packages")]
+    TooManyPackages {
+        /// The most that are looked at.
+        limit: usize,
+    },
     /// The index or the network failed.
     #[error("{}cannot look up `{name}`", .needed_by.as_ref().map(|origin| format!("{origin}: ")).unwrap_or_default())]
     Index {
@@ -82,7 +88,8 @@ impl Error {
             | Self::UnknownPackage { .. }
             | Self::ConflictingUrls { .. }
             | Self::DirectUrl { .. }
-            | Self::TransitiveUrl { .. } => ExitCode::NoResolution,
+            | Self::TransitiveUrl { .. }
+            | Self::TooManyPackages { .. } => ExitCode::NoResolution,
             Self::Index { source, .. } => source.exit_code(),
             Self::Thread(_) => ExitCode::Internal,
         }
@@ -100,7 +107,7 @@ impl Error {
                 Some(format!("if you trust it, add `{name} @ {url}` to your own requirements"))
             }
             Self::Index { source, .. } => source.hint(),
-            Self::DirectUrl { .. } | Self::Thread(_) => None,
+            Self::DirectUrl { .. } | Self::TooManyPackages { .. } | Self::Thread(_) => None,
         }
     }
 }

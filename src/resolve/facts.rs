@@ -20,6 +20,10 @@ use crate::model::{Origin, Version, VersionOrUrl};
 /// How many direct URLs one resolution may reach, those that archives behind URLs name included.
 const MAX_DIRECT_URLS: usize = 1000;
 
+/// How many packages one resolution may look at: no real project comes near, and an index that invents them without end
+/// is stopped.
+const MAX_PACKAGES: usize = 50_000;
+
 type Looked<T> = Result<T, Reason>;
 type LookedUp = HashMap<Version, Looked<Arc<Metadata>>>;
 
@@ -68,6 +72,9 @@ impl<'r> Facts<'r> {
     pub(crate) fn candidates(&self, name: &PackageName) -> Result<Option<Rc<Candidates>>, Error> {
         if let Some(known) = self.candidates.borrow().get(name) {
             return Ok(known.clone());
+        }
+        if self.candidates.borrow().len() >= MAX_PACKAGES {
+            return Err(Error::TooManyPackages { limit: MAX_PACKAGES });
         }
         let found = match self.source.releases(name) {
             Ok(releases) => Some(Rc::new(Candidates::new(releases, Arc::clone(&self.manifest.rules)))),

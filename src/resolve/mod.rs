@@ -28,7 +28,7 @@ use crate::model::{Digest, PackageName, Pin, Requirement, Target, Version, Warni
 
 /// Room for the explanation of long conflicts, which are trees as deep as the conflict is long. It is reserved, not
 /// used, until needed.
-const STACK_SIZE: usize = 256 * 1024 * 1024;
+const STACK_SIZE: usize = 64 * 1024 * 1024;
 
 /// Choices that the user makes for a resolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pep508_rs::PackageName;
 use tokio::runtime::Handle;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
 use crate::index::{self, Index, Metadata, ReleaseFile, Releases};
@@ -56,12 +56,13 @@ pub struct IndexSource {
     index: Index,
     runtime: Handle,
     ahead: Mutex<JoinSet<()>>,
+    guesses: Mutex<Vec<AbortHandle>>,
 }
 
 impl IndexSource {
     /// A source that fetches on `runtime`.
     pub fn new(index: Index, runtime: Handle) -> Self {
-        Self { index, runtime, ahead: Mutex::default() }
+        Self { index, runtime, ahead: Mutex::default(), guesses: Mutex::default() }
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -107,9 +108,16 @@ impl Source for IndexSource {
     }
 
     fn expect_metadata(&self, files: Vec<ReleaseFile>) {
-        for file in files {
-            self.index.prefetch_metadata(&self.runtime, file);
-        }
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        guesses.retain(|guess| !guess.is_finished());
+        guesses.extend(files.into_iter().map(|file| self.index.prefetch_metadata(&self.runtime, file)));
+    }
+}
+
+impl Drop for IndexSource {
+    fn drop(&mut self) {
+        let guesses = self.guesses.get_mut().unwrap_or_else(PoisonError::into_inner);
+        guesses.iter().for_each(AbortHandle::abort);
     }
 }
 

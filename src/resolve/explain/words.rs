@@ -67,7 +67,10 @@ impl<'f> Words<'f> {
         needed.sort();
         match (&chosen[..], &needed[..]) {
             ([], []) => "your requirements cannot be satisfied".to_owned(),
-            ([one], []) => format!("{one} cannot be used"),
+            ([one], []) => match one.strip_prefix("every ") {
+                Some(version_of) => format!("no {version_of} can be used"),
+                None => format!("{one} cannot be used"),
+            },
             (chosen, []) => format!("{} cannot be used together", chosen.join(" and ")),
             ([], needed) => format!("your requirements need {}", needed.join(" or ")),
             (chosen, needed) => format!("{} needs {}", chosen.join(" with "), needed.join(" or ")),
