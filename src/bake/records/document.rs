@@ -195,12 +195,14 @@ mod tests {
         let other = Document::new(&2, &[part("a")]).unwrap();
         assert!(head.record::<u32>(&other.config).is_err(), "another config");
         assert!(head.record::<String>(&document.config).is_err(), "another kind of record");
-        for (from, to) in [("image.config", "image.other"), ("tar+gzip", "tar"), ("\"layers\"", "\"parts\"")] {
+        for (from, to) in [("image.config", "image.other"), ("tar+gzip", "tar"), ("\"layers\"", "\"parts\"")]
+        {
             let text = String::from_utf8(document.manifest.clone()).unwrap().replace(from, to);
             assert!(Head::parse(text.as_bytes()).is_err(), "{to}");
         }
         let bare = json!({"rootfs": {"diff_ids": []}, "bakehouse.record": 1}).to_string();
-        let config = json!({"mediaType": CONFIG_TYPE, "digest": Digest::of(bare.as_bytes()), "size": bare.len()});
+        let config =
+            json!({"mediaType": CONFIG_TYPE, "digest": Digest::of(bare.as_bytes()), "size": bare.len()});
         let layers = json!([{"mediaType": layer::MEDIA_TYPE, "digest": part("a").digest, "size": 1}]);
         let head = Head::parse(json!({"config": config, "layers": layers}).to_string().as_bytes()).unwrap();
         assert!(head.record::<u32>(bare.as_bytes()).is_err(), "fewer diff IDs than layers");

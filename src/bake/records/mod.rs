@@ -26,7 +26,7 @@ use crate::layer::{InstalledFile, Layer};
 use crate::model::{Digest, Key, KeyHasher, Warning};
 use crate::registry::{self, Reference, Registries, Repository};
 use crate::store::Store;
-use document::{Document, Head, Malformed, Part};
+use document::{Head, Malformed, Part};
 
 /// The repository's name, beside the images that are pushed.
 const REPOSITORY: &str = "bakehouse-cache";
@@ -121,7 +121,11 @@ impl Records {
     }
 
     /// The record of an environment.
-    pub async fn environment(&self, store: &Store, key: Key) -> Result<Option<Arc<EnvironmentRecord>>, Error> {
+    pub async fn environment(
+        &self,
+        store: &Store,
+        key: Key,
+    ) -> Result<Option<Arc<EnvironmentRecord>>, Error> {
         let find = || async {
             let check = |record: &EnvironmentRecord, parts: &[Part]| {
                 let named: Vec<Part> = record.layers.iter().map(Part::from).collect();
@@ -152,7 +156,7 @@ impl Records {
     }
 
     /// Whether a layer that a record names can be used: a registry's garbage collection may have taken it.
-    pub async fn is_usable(&self, context: &Context<'_>, layer: &Arc<Layer>) -> Result<bool, Error> {
+    pub async fn is_usable(&self, context: &Context<'_>, layer: &Layer) -> Result<bool, Error> {
         let ask = || async {
             Ok(if self.verify {
                 self.verify(context, layer).await?
@@ -166,7 +170,7 @@ impl Records {
         self.usable.get(layer.digest, ask).await
     }
 
-    async fn verify(&self, context: &Context<'_>, layer: &Arc<Layer>) -> Result<bool, Error> {
+    async fn verify(&self, context: &Context<'_>, layer: &Layer) -> Result<bool, Error> {
         let blob = match self.repository.pull_blob(&context.store, &layer.digest, layer.size).await {
             Ok(blob) => blob,
             Err(error) => {
@@ -174,7 +178,7 @@ impl Records {
                 return Ok(false);
             }
         };
-        let layer = Arc::clone(layer);
+        let layer = layer.clone();
         context.compute(move || Ok(layer.matches(blob.open()?))).await
     }
 
