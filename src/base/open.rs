@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 
 use super::contents::Contents;
-use super::document::{Compression, select_platform};
+use super::document::select_platform;
 use super::error::Error;
-use super::inspect::{Layer, inspect};
+use super::inspect::{Compression, Layer, inspect};
 use super::source::Source;
 use crate::image::{self, MediaType};
 use crate::model::{Digest, Key, Platform};
@@ -80,7 +80,7 @@ pub async fn open_recalling(
         }
         let chosen = select_platform(&manifest.bytes, platform)?;
         manifest = place
-            .manifest(&chosen.digest)
+            .manifest(&chosen)
             .await
             .map_err(failed)?
             .ok_or_else(|| Error::NotFound { name: format!("{name} ({platform})") })?;
