@@ -20,5 +20,5 @@ pub use contents::{Contents, Python};
 pub use document::select_platform;
 pub use error::Error;
 pub use inspect::{Compression, Layer, inspect};
-pub use open::{Base, open};
+pub use open::{Base, open, open_recalling};
 pub use source::Source;

@@ -194,6 +194,7 @@ fn plan(report: &Report) -> String {
                 let origin = match layer.origin {
                     Some(LayerOrigin::Base) => "from the base",
                     Some(LayerOrigin::Store) => "in the store",
+                    Some(LayerOrigin::Registry) => "in the registry",
                     Some(LayerOrigin::Built) | None => "to build",
                 };
                 let bytes = match (layer.size, layer.estimated_size) {
