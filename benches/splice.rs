@@ -2,110 +2,167 @@
 //! compressed bytes), done with the same libraries.
 //!
 //! ```text
-//! BAKEHOUSE_BENCH_WHEELS=DIRECTORY cargo bench --bench splice
+//! benches/fetch && cargo bench --bench splice
 //! ```
 //!
-//! One line a wheel, and the total: seconds of both (the best of some alternating runs), their ratio, megabytes.
+//! One line a wheel, and the total: seconds on one thread (medians of alternating runs), their ratio, megabytes, and how
+//! these compare with `gzip -6` of the same tar. Then all wheels on one thread and on two, against the floor of all on
+//! one. `BAKEHOUSE_BENCH_WHEELS` names another directory of wheels, `BAKEHOUSE_BENCH_RUNS` another number of runs.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bakehouse::dist::{self, Archive, Inflater, Sink};
 use bakehouse::layer::{Fragment, WheelInputs, build_fragment};
 use bakehouse::model::{Hasher, WheelName};
 use bakehouse::store::{Blob, Store};
+use flate2::read::MultiGzDecoder;
 
-const RUNS: usize = 5;
-
-fn main() {
-    let Ok(directory) = std::env::var("BAKEHOUSE_BENCH_WHEELS") else {
-        println!("set BAKEHOUSE_BENCH_WHEELS to a directory of wheels");
-        return;
-    };
-    let mut wheels: Vec<PathBuf> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .collect();
-    wheels.sort();
-    let scratch = tempfile::tempdir().unwrap();
-    let store = Store::open(scratch.path()).unwrap();
-    println!("{:>8} {:>8} {:>6} {:>8} {:>8} {:>8}", "splice", "floor", "ratio", "wheel", "layer", "tar");
-    let mut total = Row::default();
-    for path in &wheels {
-        let row = measure(&store, path);
-        row.print(path.file_name().unwrap().to_str().unwrap());
-        total.add(&row);
-    }
-    total.print("total");
-}
-
-#[derive(Default)]
-struct Row {
-    splice: Duration,
-    floor: Duration,
-    wheel: u64,
+/// A wheel in the store, with what was measured of it.
+struct Wheel {
+    path: PathBuf,
+    name: WheelName,
+    blob: Blob,
+    splice: Vec<Duration>,
+    floor: Vec<Duration>,
     layer: u64,
     tar: u64,
+    gzip: u64,
 }
 
-impl Row {
-    fn add(&mut self, other: &Self) {
-        self.splice += other.splice;
-        self.floor += other.floor;
-        self.wheel += other.wheel;
-        self.layer += other.layer;
-        self.tar += other.tar;
+fn main() {
+    let directory = std::env::var("BAKEHOUSE_BENCH_WHEELS").unwrap_or("target/bench/wheels".to_owned());
+    let runs = std::env::var("BAKEHOUSE_BENCH_RUNS").map_or(5, |runs| runs.parse().unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    let store = Store::open(scratch.path()).unwrap();
+    let mut wheels = wheels(&store, Path::new(&directory));
+    if wheels.is_empty() {
+        return println!("no wheels in {directory}: run benches/fetch");
     }
 
-    fn print(&self, name: &str) {
-        let (splice, floor) = (self.splice.as_secs_f64(), self.floor.as_secs_f64());
-        let megabytes = |bytes: u64| bytes as f64 / 1e6;
-        println!(
-            "{splice:8.3} {floor:8.3} {:6.2} {:8.1} {:8.1} {:8.1}  {name}",
-            splice / floor,
-            megabytes(self.wheel),
-            megabytes(self.layer),
-            megabytes(self.tar),
-        );
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    for wheel in &mut wheels {
+        let fragment = splice(&store, wheel);
+        (wheel.layer, wheel.tar) = (fragment.size, fragment.uncompressed_size);
+        wheel.gzip = gzip(&store, &fragment);
     }
+    let mut floors = Vec::new();
+    for _ in 0..runs {
+        let mut sums = [Duration::ZERO; 2];
+        for wheel in &mut wheels {
+            let spliced = time(|| {
+                splice(&store, wheel);
+            });
+            let floor = time(|| floor(wheel));
+            sums = [sums[0] + spliced, sums[1] + floor];
+            wheel.splice.push(spliced);
+            wheel.floor.push(floor);
+        }
+        one.push(sums[0]);
+        floors.push(sums[1]);
+        two.push(time(|| on_threads(2, &store, &wheels)));
+    }
+
+    println!(
+        "{:>8} {:>8} {:>6} {:>8} {:>8} {:>8} {:>8}",
+        "splice", "floor", "ratio", "wheel", "layer", "tar", "gzip -6"
+    );
+    for wheel in &wheels {
+        print(wheel.path.file_name().unwrap().to_str().unwrap(), &wheel.splice, &wheel.floor, &[wheel]);
+    }
+    let all: Vec<&Wheel> = wheels.iter().collect();
+    print("all, one thread", &one, &floors, &all);
+    print("all, two threads", &two, &floors, &all);
 }
 
-fn measure(store: &Store, path: &Path) -> Row {
-    let name: WheelName = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
-    let wheel = store.put_blob(&fs::read(path).unwrap()).unwrap();
-    let mut row = Row { splice: Duration::MAX, floor: Duration::MAX, wheel: wheel.size(), ..Row::default() };
-    for _ in 0..RUNS {
-        let start = Instant::now();
-        let fragment = splice(store, &wheel, &name);
-        row.splice = row.splice.min(start.elapsed());
-        (row.layer, row.tar) = (fragment.size, fragment.uncompressed_size);
-        let start = Instant::now();
-        floor(path, fragment.size);
-        row.floor = row.floor.min(start.elapsed());
+/// The wheels of a directory, the largest first, as whoever uses several threads would have them.
+fn wheels(store: &Store, directory: &Path) -> Vec<Wheel> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut wheels = Vec::new();
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.extension().is_some_and(|extension| extension == "whl") {
+            let mut writer = store.create_blob().unwrap();
+            io::copy(&mut File::open(&path).unwrap(), &mut writer).unwrap();
+            wheels.push(Wheel {
+                name: path.file_name().unwrap().to_str().unwrap().parse().unwrap(),
+                blob: writer.finish(None).unwrap(),
+                path,
+                splice: Vec::new(),
+                floor: Vec::new(),
+                layer: 0,
+                tar: 0,
+                gzip: 0,
+            });
+        }
     }
-    row
+    wheels.sort_by_key(|wheel| std::cmp::Reverse(wheel.blob.size()));
+    wheels
 }
 
-fn splice(store: &Store, wheel: &Blob, name: &WheelName) -> Fragment {
+fn print(name: &str, splice: &[Duration], floor: &[Duration], wheels: &[&Wheel]) {
+    let (splice, floor) = (median(splice), median(floor));
+    let sum = |of: fn(&Wheel) -> u64| wheels.iter().map(|wheel| of(wheel)).sum::<u64>() as f64;
+    let (layer, gzip) = (sum(|wheel| wheel.layer), sum(|wheel| wheel.gzip));
+    println!(
+        "{splice:8.3} {floor:8.3} {:6.2} {:8.1} {:8.1} {:8.1} {:+7.1}%  {name}",
+        splice / floor,
+        sum(|wheel| wheel.blob.size()) / 1e6,
+        layer / 1e6,
+        sum(|wheel| wheel.tar) / 1e6,
+        (layer / gzip - 1.0) * 100.0,
+    );
+}
+
+fn median(times: &[Duration]) -> f64 {
+    let mut times = times.to_vec();
+    times.sort();
+    times[times.len() / 2].as_secs_f64()
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn splice(store: &Store, wheel: &Wheel) -> Fragment {
     let python = "3.11".parse().unwrap();
-    build_fragment(store, wheel, &WheelInputs { sha256: wheel.digest(), name, python, direct_url: None })
+    let sha256 = wheel.blob.digest();
+    build_fragment(store, &wheel.blob, &WheelInputs { sha256, name: &wheel.name, python, direct_url: None })
         .unwrap()
+}
+
+/// All wheels, each by whichever thread is free.
+fn on_threads(threads: usize, store: &Store, wheels: &[Wheel]) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(wheel) = wheels.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    splice(store, wheel);
+                }
+            });
+        }
+    });
 }
 
 /// Inflates and hashes every entry, and hashes as many bytes as the fragment has.
-fn floor(path: &Path, packed: u64) {
-    let archive = Archive::open(File::open(path).unwrap(), "floor").unwrap();
+fn floor(wheel: &Wheel) {
+    let archive = Archive::open(File::open(&wheel.path).unwrap(), "floor").unwrap();
     let mut sink = Floor(Hasher::default());
     let mut inflater = Inflater::default();
     for entry in archive.entries() {
         inflater.unpack(&archive, entry, &mut sink).unwrap();
     }
     let zeros = vec![0; 1 << 20];
-    let mut left = usize::try_from(packed).unwrap();
+    let mut left = usize::try_from(wheel.layer).unwrap();
     while left > 0 {
         let now = left.min(zeros.len());
         sink.0.update(&zeros[..now]);
@@ -127,4 +184,26 @@ impl Sink for Floor {
         self.0.update(bytes);
         Ok(())
     }
+}
+
+/// How many bytes `gzip -6` makes of a fragment's tar.
+fn gzip(store: &Store, fragment: &Fragment) -> u64 {
+    let file = store.blob(&fragment.digest, None).unwrap().open().unwrap();
+    let mut tar = MultiGzDecoder::new(io::BufReader::new(file));
+    let mut gzip =
+        Command::new("gzip").arg("-6").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (gzip.stdin.take().unwrap(), gzip.stdout.take().unwrap());
+    let len = thread::scope(|scope| {
+        scope.spawn(move || io::copy(&mut tar, &mut stdin).unwrap());
+        let mut buffer = vec![0; 1 << 16];
+        let mut len = 0;
+        loop {
+            match stdout.read(&mut buffer).unwrap() {
+                0 => return len,
+                n => len += n as u64,
+            }
+        }
+    });
+    gzip.wait().unwrap();
+    len
 }

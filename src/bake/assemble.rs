@@ -9,9 +9,10 @@ use futures_util::future::try_join_all;
 use tokio::sync::OnceCell;
 
 use super::context::Context;
+use super::records::{self, Clash, EnvironmentRecord, Records};
 use super::report::{LayerOrigin, PackageReport, Role};
 use super::{Error, Event};
-use crate::layer::{self, Fragment, Layer, WheelInputs};
+use crate::layer::{self, Collision, Fragment, Layer, WheelInputs};
 use crate::lock::Lock;
 use crate::model::{ArchiveKind, Digest, Key, Pin, PythonMinor, Warning, WheelName};
 
@@ -72,7 +73,7 @@ pub fn wheels(lock: &Lock) -> Result<Vec<Wheel<'_>>, Error> {
                 let inputs = WheelInputs { sha256: &sha256, name, python, direct_url };
                 Ok(Wheel { pin, name, sha256, key: layer::fragment_key(&inputs), python })
             }
-            _ => Err(Error::NoWheel { unit: pin.name.to_string(), platform: lock.target.platform }),
+            _ => Err(Error::NoWheel { name: pin.name.to_string(), platform: lock.target.platform }),
         })
         .collect()
 }
@@ -94,41 +95,126 @@ pub fn packages(wheels: &[Wheel<'_>], group: &[usize]) -> Vec<PackageReport> {
     group.iter().map(|&i| package(&wheels[i])).collect()
 }
 
+/// What the registry's records knew of an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remembered {
+    /// They were not asked: the store has everything, or there are none.
+    NotAsked,
+    /// The environment is not there, or not all of its layers.
+    No,
+    /// All of it is there.
+    Whole,
+}
+
+/// The layers of an environment.
+pub struct Environment {
+    /// Its key.
+    pub key: Key,
+    /// Those of distributions, then the skeleton.
+    pub layers: Vec<Made>,
+    /// The paths that several distributions write differently.
+    pub clashes: Vec<Clash>,
+    pub remembered: Remembered,
+    /// A warning for each clash.
+    pub warnings: Vec<Warning>,
+}
+
+/// The layers that the registry has, by their keys.
+type Remote = HashMap<Key, Arc<Layer>>;
+
 impl Assembly {
-    /// The distribution layers of an environment, and warnings about distributions that write the same file.
+    /// The layers of an environment, the skeleton among them. What the registry's records name is taken as it is;
+    /// everything else is in the store then.
     pub async fn environment(
         &self,
         context: &Context<'_>,
         lock: &Lock,
         budget: usize,
-    ) -> Result<(Vec<Made>, Vec<Warning>), Error> {
+        skeleton: Made,
+    ) -> Result<Environment, Error> {
         let wheels = wheels(lock)?;
-        let fragments = try_join_all(wheels.iter().map(|wheel| self.fragment(context, wheel))).await?;
-        let files = fragments
-            .iter()
-            .map(
-                |(fragment, _)| Ok(layer::fragment_files(&context.store, &fragment.key)?.unwrap_or_default()),
-            )
-            .collect::<Result<Vec<_>, Error>>()?;
-        let collisions = layer::collisions(&files);
-        let groups = layer::join_colliding(groups(&wheels, budget), &collisions);
-        let warnings = collisions
-            .iter()
-            .map(|collision| {
-                let name = |index: usize| format!("{} {}", wheels[index].pin.name, wheels[index].pin.version);
-                Warning::general(format!(
-                    "{} and {} both install `{}`, and differ: the latter's stays",
-                    name(collision.first),
-                    name(collision.second),
-                    collision.path
-                ))
-            })
-            .collect();
-        let layers = groups.iter().map(|group| {
-            let members: Vec<_> = group.iter().map(|&i| fragments[i].clone()).collect();
-            self.layer(context, members, packages(&wheels, group))
+        let planned = groups(&wheels, budget);
+        let keys: Vec<Key> = planned.iter().map(|group| group_key(&wheels, group)).collect();
+        let key = records::environment_key(&keys, &skeleton.layer.key);
+
+        let stored =
+            wheels.iter().map(|wheel| Ok(layer::stored_fragment(&context.store, &wheel.key)?.is_some()));
+        let stored = stored.collect::<Result<Vec<bool>, Error>>()?;
+        let records = context.records.as_ref().filter(|_| !stored.iter().all(|&stored| stored));
+        let record = match records {
+            Some(records) => records.environment(&context.store, key).await?,
+            None => None,
+        };
+        let record = record.and_then(|record| Some((recall(&record, &wheels, &planned, &skeleton)?, record)));
+        let recalled = record.is_some();
+        let (collisions, remote) = match record {
+            Some((collisions, record)) => (collisions, usable(context, &record.layers).await?),
+            None => self.materials(context, records, &wheels, &planned, &stored).await?,
+        };
+
+        let groups = layer::join_colliding(planned, &collisions);
+        let layers = groups.iter().map(|group| async {
+            let packages = packages(&wheels, group);
+            let local = group.iter().all(|&i| stored[i]);
+            if let Some(layer) = remote.get(&group_key(&wheels, group)).filter(|_| !local) {
+                let (layer, origin) = (Arc::clone(layer), LayerOrigin::Registry);
+                return Ok(Made { layer, role: Role::Environment, packages, origin });
+            }
+            let members = group.iter().map(|&i| self.fragment(context, &wheels[i]));
+            self.layer(context, try_join_all(members).await?, packages).await
         });
-        Ok((try_join_all(layers).await?, warnings))
+        let mut layers: Vec<Made> = try_join_all(layers).await?;
+        let remembered = match records {
+            None => Remembered::NotAsked,
+            Some(_) if recalled && layers.iter().all(|made| remote.contains_key(&made.layer.key)) => {
+                Remembered::Whole
+            }
+            Some(_) => Remembered::No,
+        };
+        layers.push(skeleton);
+        let clash = |collision: &Collision| Clash {
+            path: collision.path.clone(),
+            first: wheels[collision.first].key,
+            second: wheels[collision.second].key,
+        };
+        let clashes = collisions.iter().map(clash).collect();
+        let warnings = collisions.iter().map(|collision| warning(&wheels, collision)).collect();
+        Ok(Environment { key, layers, clashes, remembered, warnings })
+    }
+
+    /// Finds the planned layers one by one: in the registry, or made of fragments that are then in the store. The files
+    /// of them all tell which distributions collide.
+    async fn materials(
+        &self,
+        context: &Context<'_>,
+        records: Option<&Records>,
+        wheels: &[Wheel<'_>],
+        planned: &[Vec<usize>],
+        stored: &[bool],
+    ) -> Result<(Vec<Collision>, Remote), Error> {
+        let find = planned.iter().map(|group| async move {
+            if let Some(records) = records.filter(|_| !group.iter().all(|&i| stored[i]))
+                && let Some(record) = records.layer(&context.store, group_key(wheels, group)).await?
+                && records.is_usable(context, &record.layer).await?
+            {
+                return Ok((Some(Arc::new(record.layer.clone())), record.files.clone()));
+            }
+            let files = group.iter().map(|&i| async move {
+                self.fragment(context, &wheels[i]).await?;
+                let files = layer::fragment_files(&context.store, &wheels[i].key)?;
+                Ok::<_, Error>(files.unwrap_or_default())
+            });
+            Ok::<_, Error>((None, try_join_all(files).await?))
+        });
+        let mut files = vec![Vec::new(); wheels.len()];
+        let mut remote = Remote::new();
+        for (group, (layer, of_members)) in planned.iter().zip(try_join_all(find).await?) {
+            remote.extend(layer.map(|layer| (layer.key, layer)));
+            for (&i, of_member) in group.iter().zip(of_members) {
+                files[i] = of_member;
+            }
+        }
+        Ok((layer::collisions(&files), remote))
     }
 
     async fn fragment(
@@ -199,4 +285,56 @@ impl Assembly {
         let origin = if built { LayerOrigin::Built } else { LayerOrigin::Store };
         Ok(Made { layer: Arc::new(layer), role, packages: Vec::new(), origin })
     }
+}
+
+/// The key of the layer of a group.
+fn group_key(wheels: &[Wheel<'_>], group: &[usize]) -> Key {
+    let keys: Vec<Key> = group.iter().map(|&i| wheels[i].key).collect();
+    layer::layer_key(&keys)
+}
+
+/// What collides in an environment, by its record; `None` if the record is not about these wheels.
+fn recall(
+    record: &EnvironmentRecord,
+    wheels: &[Wheel<'_>],
+    planned: &[Vec<usize>],
+    skeleton: &Made,
+) -> Option<Vec<Collision>> {
+    let place = |key: &Key| wheels.iter().position(|wheel| wheel.key == *key);
+    let collision = |clash: &Clash| {
+        Some(Collision {
+            path: clash.path.clone(),
+            first: place(&clash.first)?,
+            second: place(&clash.second)?,
+        })
+    };
+    let collisions = record.collisions.iter().map(collision).collect::<Option<Vec<_>>>()?;
+    let groups = layer::join_colliding(planned.to_vec(), &collisions);
+    let expected = groups.iter().map(|group| group_key(wheels, group)).chain([skeleton.layer.key]);
+    let right = record.layers.iter().map(|layer| layer.key).eq(expected)
+        && record.layers.last() == Some(&*skeleton.layer);
+    if !right {
+        tracing::debug!("the record of an environment is ignored: its layers are others");
+    }
+    right.then_some(collisions)
+}
+
+/// Those of the layers that the registry still has.
+async fn usable(context: &Context<'_>, layers: &[Layer]) -> Result<Remote, Error> {
+    let Some(records) = &context.records else { return Ok(Remote::new()) };
+    let ask = layers.iter().map(|layer| async move {
+        let usable = records.is_usable(context, layer).await?;
+        Ok::<_, Error>(usable.then(|| (layer.key, Arc::new(layer.clone()))))
+    });
+    Ok(try_join_all(ask).await?.into_iter().flatten().collect())
+}
+
+fn warning(wheels: &[Wheel<'_>], collision: &Collision) -> Warning {
+    let name = |index: usize| format!("{} {}", wheels[index].pin.name, wheels[index].pin.version);
+    Warning::general(format!(
+        "{} and {} both install `{}`, and differ: the latter's stays",
+        name(collision.first),
+        name(collision.second),
+        collision.path
+    ))
 }

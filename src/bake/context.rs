@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::records::Records;
 use super::report::Report;
 use super::{Error, Event, Goal, Options, Progress};
 use crate::index::{self, Index};
@@ -27,6 +28,10 @@ pub struct Context<'a> {
     pub registries: Registries,
     /// Counts what is read of base images apart from what is sent.
     pub base_registries: Registries,
+    /// Counts what passes to and from the repository of the records.
+    cache_registries: Registries,
+    /// What other machines made, if it is to be used.
+    pub records: Option<Records>,
     /// Limits work that keeps a processor busy.
     pub processors: Arc<Semaphore>,
     /// Limits downloads of distributions.
@@ -52,6 +57,7 @@ impl<'a> Context<'a> {
     ) -> Result<Self, Error> {
         let store = Arc::new(Store::open(&options.cache_dir)?);
         let client = net::Client::new(options.offline)?;
+        let registries = Registries::new(client.counting_apart(), options.plain_http);
         let settings = index_settings(options, project);
         let index_urls = settings
             .extra_index_urls
@@ -59,14 +65,17 @@ impl<'a> Context<'a> {
             .chain([&settings.index_url])
             .map(net::without_credentials)
             .collect();
+        let cache_registries = registries.counting_apart();
         Ok(Self {
             options,
             goal,
             project,
             index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
             index_urls,
-            registries: Registries::new(client.counting_apart(), options.plain_http),
-            base_registries: Registries::new(client.counting_apart(), options.plain_http),
+            base_registries: registries.counting_apart(),
+            records: Records::new(options, &cache_registries)?,
+            cache_registries,
+            registries,
             store,
             processors: Arc::new(Semaphore::new(options.jobs)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
@@ -98,8 +107,13 @@ impl<'a> Context<'a> {
         report.transfer.index_requests = index.index_requests;
         report.transfer.distribution_bytes = index.distribution_bytes;
         report.transfer.base_bytes += self.base_registries.counters().received();
-        report.transfer.registry_requests =
-            self.registries.counters().requests() + self.base_registries.counters().requests();
+        report.transfer.cache_bytes = self.cache_registries.counters().received();
+        report.transfer.uploaded_bytes += self.cache_registries.counters().sent();
+        report.transfer.registry_requests = [&self.registries, &self.base_registries, &self.cache_registries]
+            .iter()
+            .map(|registries| registries.counters().requests())
+            .sum();
+        report.warnings.extend(self.records.as_ref().and_then(Records::warning).as_ref().map(Into::into));
         report.timings.resolve_ms = self.clocks.resolve.millis();
         report.timings.download_ms = self.clocks.download.millis();
         report.timings.assemble_ms = self.clocks.assemble.millis();

@@ -25,6 +25,8 @@ pub enum Content {
     Base(Arc<Base>, usize),
     /// A layer in the store.
     Layer(Arc<Layer>),
+    /// A layer that the registry's records name; it is read only if it must be.
+    Remote(Repository),
     /// A small document.
     Bytes(Arc<[u8]>),
 }
@@ -35,6 +37,32 @@ pub struct Blob {
     pub digest: Digest,
     pub size: u64,
     pub content: Content,
+}
+
+impl Blob {
+    /// The repository that has the bytes, if they may not be on this machine.
+    fn elsewhere(&self) -> Option<&Repository> {
+        match &self.content {
+            Content::Base(base, _) => base.repository(),
+            Content::Remote(repository) => Some(repository),
+            Content::Layer(_) | Content::Bytes(_) => None,
+        }
+    }
+
+    /// Makes sure that the bytes can be read on this machine. `name` is the image's.
+    async fn pull(&self, context: &Context<'_>, name: &str) -> Result<(), Error> {
+        match &self.content {
+            Content::Base(base, index) => {
+                base.pull_layer(*index, &context.store).await.map_err(|source| base.failed(source))?;
+            }
+            Content::Remote(repository) => {
+                let pulled = repository.pull_blob(&context.store, &self.digest, self.size).await;
+                pulled.map_err(|source| Error::Deliver { image: name.to_owned(), source })?;
+            }
+            Content::Layer(_) | Content::Bytes(_) => {}
+        }
+        Ok(())
+    }
 }
 
 /// An image that is complete but for its delivery.
@@ -189,11 +217,8 @@ impl Destinations {
         let mut home = home.lock().await;
         let _permit = context.deliveries.acquire().await;
         let mut from = home.clone();
-        let mut content = blob.content.clone();
-        if let Content::Base(base, index) = &blob.content
-            && let Some(source) = base.repository()
-        {
-            // The base's blob is read only if the registry neither has it nor can take it over.
+        if let Some(source) = blob.elsewhere() {
+            // The blob is read only if the registry neither has it nor can take it over.
             if repository.has_blob(&blob.digest).await.map_err(failed)? {
                 return Ok(Transfer::Present);
             }
@@ -203,15 +228,14 @@ impl Destinations {
             {
                 return Ok(Transfer::Mounted);
             }
-            base.pull_layer(*index, &context.store).await.map_err(|source| base.failed(source))?;
-            content = Content::Base(Arc::clone(base), *index);
+            blob.pull(context, name).await?;
             from = None;
         }
         context.event(Event::Delivering(&blob.digest.to_string()));
-        let store = Arc::clone(&context.store);
-        let open = move || open(&content, &store);
-        let pushed =
-            repository.push_blob(&blob.digest, blob.size, from.as_ref(), open).await.map_err(failed)?;
+        let (store, blob) = (Arc::clone(&context.store), blob.clone());
+        let (digest, size) = (blob.digest, blob.size);
+        let open = move || open(&blob, &store);
+        let pushed = repository.push_blob(&digest, size, from.as_ref(), open).await.map_err(failed)?;
         if home.is_none() {
             *home = Some(repository.clone());
         }
@@ -254,15 +278,13 @@ impl Destinations {
             return Ok(Transfer::Present);
         }
         let _permit = context.deliveries.acquire().await;
-        if let Content::Base(base, index) = &blob.content {
-            base.pull_layer(*index, &context.store).await.map_err(|source| base.failed(source))?;
-        }
+        blob.pull(context, name).await?;
         context.event(Event::Delivering(&blob.digest.to_string()));
         let (layout, store, blob) = (Arc::clone(layout), Arc::clone(&context.store), blob.clone());
         let size = blob.size;
         let image = name.to_owned();
         let write = move || {
-            let mut reader = open(&blob.content, &store).map_err(Error::Read)?;
+            let mut reader = open(&blob, &store).map_err(Error::Read)?;
             let put = layout.put_blob(&blob.digest, blob.size, &mut reader);
             put.map_err(|source| Error::Deliver { image, source })
         };
@@ -280,11 +302,15 @@ fn document(document: &Document) -> Blob {
     }
 }
 
-/// Opens the bytes of a blob. A base's blob from a registry must have been pulled before.
-fn open(content: &Content, store: &Store) -> std::io::Result<Box<dyn Read + Send>> {
-    Ok(match content {
+/// Opens the bytes of a blob. One from a registry must have been pulled before.
+fn open(blob: &Blob, store: &Store) -> std::io::Result<Box<dyn Read + Send>> {
+    Ok(match &blob.content {
         Content::Base(base, index) => base.open_layer(*index, store).map_err(std::io::Error::other)?,
         Content::Layer(layer) => Box::new(layer::open(store, layer).map_err(std::io::Error::other)?),
+        Content::Remote(_) => match store.blob(&blob.digest, Some(blob.size)) {
+            Some(blob) => Box::new(blob.open().map_err(std::io::Error::other)?),
+            None => return Err(std::io::ErrorKind::NotFound.into()),
+        },
         Content::Bytes(bytes) => Box::new(std::io::Cursor::new(Arc::clone(bytes))),
     })
 }

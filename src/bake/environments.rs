@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::context::Context;
 use super::report::Report;
 use super::{Error, Event, Goal};
-use crate::base::{self, Base, Python, Source};
-use crate::model::{Libc, PythonMinor, Target, Warning};
+use crate::base::{self, Base, Contents, Python, Source};
+use crate::model::{Key, Libc, PythonMinor, Target, Warning};
 use crate::project::{self, Component, Environment, Project};
 
 /// The C library that wheels are chosen for where no base tells.
@@ -70,14 +70,7 @@ pub async fn prepare<'p>(
                 Some(source) => Some(match bases.iter().find(|(known, _)| *known == source) {
                     Some((_, base)) => Arc::clone(base),
                     None => {
-                        context.event(Event::OpeningBase(&source.to_string()));
-                        let opened = base::open(
-                            &source,
-                            context.options.platform,
-                            &context.base_registries,
-                            Arc::clone(&context.store),
-                        );
-                        let base = Arc::new(opened.await?);
+                        let base = Arc::new(open(context, &source).await?);
                         bases.push((source, Arc::clone(&base)));
                         base
                     }
@@ -87,6 +80,23 @@ pub async fn prepare<'p>(
         }
     }
     Ok(units)
+}
+
+/// Opens a base. What is inside may be known to this machine or the registry; if not, it is told to both.
+async fn open(context: &Context<'_>, source: &Source) -> Result<Base, Error> {
+    context.event(Event::OpeningBase(&source.to_string()));
+    let store = Arc::clone(&context.store);
+    let recall = async |key: &Key| match &context.records {
+        Some(records) => records.base(&context.store, key).await,
+        None => None,
+    };
+    let (platform, registries) = (context.options.platform, &context.base_registries);
+    let base = base::open_recalling(source, platform, registries, store, recall).await?;
+    if let Some(records) = context.records.as_ref().filter(|_| base.inspected && context.goal == Goal::Build)
+    {
+        records.write_base(&Contents::key(&base.digest), &base.contents).await;
+    }
+    Ok(base)
 }
 
 /// The base that the command line or the project names; the command line goes first.
@@ -128,9 +138,9 @@ fn unit<'p>(
     let (python, minor, libc) = match &base {
         Some(base) => {
             let wanted = match (context.options.python, &environment.python) {
-                (Some(wanted), _) => format!("{wanted} (--python)"),
-                (None, Some(request)) => format!("{} ({})", request.specifiers, request.origin),
-                (None, None) => "any".to_owned(),
+                (Some(wanted), _) => format!("Python {wanted} (--python)"),
+                (None, Some(request)) => format!("Python {} ({})", request.specifiers, request.origin),
+                (None, None) => "Python".to_owned(),
             };
             let python = base.contents.choose(&wanted, allowed)?.clone();
             let libc = base.contents.libc.unwrap_or(DEFAULT_LIBC);

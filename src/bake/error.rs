@@ -102,11 +102,11 @@ pub enum Error {
         /// Why.
         source: registry::Error,
     },
-    /// The base has no image for the platform's C library or none that is known.
-    #[error("the lock of {unit} has no wheel for {platform}")]
+    /// A pin of a lock is no wheel with a hash.
+    #[error("the lock has no wheel of {name} for {platform}")]
     NoWheel {
-        /// The component.
-        unit: String,
+        /// The distribution.
+        name: String,
         /// The platform.
         platform: Platform,
     },

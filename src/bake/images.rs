@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::future::{join_all, try_join4};
+use futures_util::future::{join_all, try_join3};
 
 use super::assemble::{Assembly, Made};
 use super::context::Context;
@@ -126,18 +126,20 @@ async fn build(
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
     let code = code::files(context.project, locked, &mut warnings)?;
-    let (environment, skeleton, shared, own) = try_join4(
-        assembly.environment(context, &locked.lock, distribution_budget(base)),
-        assembly.files(context, Role::Environment, skeleton::entries(python)),
+    let environment = async {
+        let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
+        assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
+    };
+    let (environment, shared, own) = try_join3(
+        environment,
         assembly.files(context, Role::Code, code.shared),
         assembly.files(context, Role::Code, code.own),
     )
     .await?;
-    let (distributions, collisions) = environment;
-    warnings.extend(collisions.iter().map(Into::into));
+    warnings.extend(environment.warnings.iter().map(Into::into));
 
-    let mut layers = distributions;
-    layers.extend([skeleton, shared, own].into_iter().filter(|made| !made.layer.pieces.is_empty()));
+    let mut layers = environment.layers.clone();
+    layers.extend([shared, own].into_iter().filter(|made| !made.layer.pieces.is_empty()));
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
     let spec = spec(context, locked, base, &name, &new);
@@ -153,10 +155,18 @@ async fn build(
         .chain(layers.iter().map(|made| Blob {
             digest: made.layer.digest,
             size: made.layer.size,
-            content: Content::Layer(Arc::clone(&made.layer)),
+            content: match (made.origin, &context.records) {
+                (LayerOrigin::Registry, Some(records)) => Content::Remote(records.repository().clone()),
+                _ => Content::Layer(Arc::clone(&made.layer)),
+            },
         }));
     let finished = Finished { name, layers: blobs.collect(), image };
     let delivered = destinations.deliver(context, &finished).await?;
+    if let Some(records) = &context.records {
+        let _running = context.clocks.push.start();
+        let pushed = destinations.repository(context, &finished.name)?.map(|(_, repository)| repository);
+        records.write_environment(context, &environment, pushed.as_ref()).await?;
+    }
 
     let mut transfers = delivered.transfers.iter().copied();
     let mut transfer = || transfers.next().unwrap_or(Transfer::None);

@@ -14,11 +14,12 @@ mod locks;
 mod options;
 mod plan;
 mod progress;
+mod records;
 mod report;
 mod skeleton;
 
 pub use error::{Error, with_causes};
-pub use options::{Delivery, Freshness, Goal, Options};
+pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
 pub use report::{
     EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,

@@ -46,6 +46,17 @@ pub struct Delivery {
     pub labels: Vec<(String, String)>,
 }
 
+/// How the records in a registry are used.
+#[derive(Debug, Clone, Default)]
+pub struct RemoteCache {
+    /// Whether they are not used at all.
+    pub off: bool,
+    /// The repository they are in, if not `bakehouse-cache` beside the pushed images.
+    pub repository: Option<String>,
+    /// Whether layers that they name are read and hashed before they are used.
+    pub verify: bool,
+}
+
 /// What a run works with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -69,6 +80,8 @@ pub struct Options {
     pub freshness: Freshness,
     /// Where images go.
     pub delivery: Delivery,
+    /// How the records in a registry are used.
+    pub remote_cache: RemoteCache,
     /// Whether the network must not be used.
     pub offline: bool,
     /// Whether registries are reached by plain HTTP.

@@ -92,6 +92,8 @@ pub enum LayerOrigin {
     Built,
     /// Made before, kept in the store.
     Store,
+    /// Made before, kept in the registry: a record in the cache repository names it.
+    Registry,
 }
 
 /// How a layer got to its destination.
@@ -235,7 +237,7 @@ pub struct TransferReport {
     pub distribution_bytes: u64,
     /// Bytes of base images: manifests, configs and layers.
     pub base_bytes: u64,
-    /// Bytes of records from the cache repository.
+    /// Bytes read from the cache repository: records, and layers that had to be read.
     pub cache_bytes: u64,
     /// Bytes of blobs and manifests sent to a registry, or written into a layout.
     pub uploaded_bytes: u64,

@@ -124,7 +124,11 @@ impl Error {
             Self::Image { source, .. } => source.exit_code(),
             Self::NotFound { .. } => ExitCode::Project,
             Self::Store(error) => error.exit_code(),
-            Self::Read { .. } => ExitCode::Internal,
+            // A layout checks its blobs as they are read, and tells what it found inside the I/O error.
+            Self::Read { source, .. } => source
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<registry::Error>())
+                .map_or(ExitCode::Internal, registry::Error::exit_code),
             Self::Damaged { .. } | Self::Refused { .. } | Self::DiffId { .. } => ExitCode::Integrity,
         }
     }
@@ -144,6 +148,7 @@ impl Error {
             }
             Self::NoPython { found, .. } => {
                 let mut choices: Vec<_> = found.iter().map(|python| python.minor).collect();
+                choices.sort();
                 choices.dedup();
                 let choices: Vec<_> = choices.iter().map(|minor| format!("`--python {minor}`")).collect();
                 format!("choose {}, or another base image with `--base`", choices.join(" or "))

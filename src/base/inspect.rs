@@ -10,11 +10,21 @@ use crate::model::{Digest, HashingReader};
 
 use super::archive::{Archive, Entry, EntryKind, Fault};
 use super::contents::Contents;
-use super::document::Compression;
 use super::error::Error;
 use super::probe::{self, Interest};
 use super::pythons;
 use super::tree::{File, Node, RootTree, parts};
+
+/// How a layer's tar is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, of one or many members.
+    Gzip,
+    /// Zstandard, of one or many frames.
+    Zstd,
+}
 
 /// A layer to look into.
 pub struct Layer<'r> {

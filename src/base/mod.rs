@@ -1,10 +1,9 @@
 //! Base images: where they come from and what is inside them.
 //!
-//! A base is named by a [`Source`]. From its image index, [`select_platform`] picks one image; [`parse_manifest`] and
-//! [`parse_config`] read and check that image's documents. [`inspect`] then looks inside: it streams the layers once, in
-//! order, and gives the image's [`Contents`]: which Pythons are where, and which C library there is. No container is
-//! run, nothing is unpacked. The contents depend on nothing but the image, so they are kept as a record under
-//! [`Contents::key`].
+//! A base is named by a [`Source`]. [`open`] reads its documents (from an image index, [`select_platform`] picks one image)
+//! and looks inside with [`inspect`]: that streams the layers once, in order, and gives the image's [`Contents`]: which
+//! Pythons are where, and which C library there is. No container is run, nothing is unpacked. The contents depend on
+//! nothing but the image, so they are kept as a record under [`Contents::key`].
 
 mod archive;
 mod contents;
@@ -18,11 +17,8 @@ mod source;
 mod tree;
 
 pub use contents::{Contents, Python};
-pub use document::{
-    BaseConfig, BaseManifest, Compression, Descriptor, LayerDescriptor, parse_config, parse_manifest,
-    select_platform,
-};
+pub use document::select_platform;
 pub use error::Error;
-pub use inspect::{Layer, inspect};
-pub use open::{Base, open};
+pub use inspect::{Compression, Layer, inspect};
+pub use open::{Base, open, open_recalling};
 pub use source::Source;

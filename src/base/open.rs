@@ -6,12 +6,12 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 
 use super::contents::Contents;
-use super::document::{Compression, select_platform};
+use super::document::select_platform;
 use super::error::Error;
-use super::inspect::{Layer, inspect};
+use super::inspect::{Compression, Layer, inspect};
 use super::source::Source;
 use crate::image::{self, MediaType};
-use crate::model::{Digest, Platform};
+use crate::model::{Digest, Key, Platform};
 use crate::registry::{self, Layout, Manifest, Registries, Repository};
 use crate::store::Store;
 
@@ -30,6 +30,8 @@ pub struct Base {
     pub image: image::Base,
     /// What is inside.
     pub contents: Contents,
+    /// Whether its layers had to be read to know that.
+    pub inspected: bool,
     place: Place,
 }
 
@@ -45,6 +47,17 @@ pub async fn open(
     platform: Platform,
     registries: &Registries,
     store: Arc<Store>,
+) -> Result<Base, Error> {
+    open_recalling(source, platform, registries, store, async |_: &Key| None).await
+}
+
+/// Like [`open`], but `recall` is asked for what is inside, by its key, before any layer is read.
+pub async fn open_recalling(
+    source: &Source,
+    platform: Platform,
+    registries: &Registries,
+    store: Arc<Store>,
+    recall: impl AsyncFnOnce(&Key) -> Option<Contents>,
 ) -> Result<Base, Error> {
     let name = source.to_string();
     let failed = |source| Error::Open { name: name.clone(), source };
@@ -67,7 +80,7 @@ pub async fn open(
         }
         let chosen = select_platform(&manifest.bytes, platform)?;
         manifest = place
-            .manifest(&chosen.digest)
+            .manifest(&chosen)
             .await
             .map_err(failed)?
             .ok_or_else(|| Error::NotFound { name: format!("{name} ({platform})") })?;
@@ -90,18 +103,25 @@ pub async fn open(
 
     let key = Contents::key(&manifest.digest);
     let known = store.record(RECORDS, &key).map_err(Error::Store)?;
-    let contents = match known {
-        Some(contents) => contents,
+    let (contents, inspected) = match known {
+        Some(contents) => (contents, false),
         None => {
-            let contents = look_inside(&place, &image, &store).await.map_err(|error| match error {
-                Failure::Registry(source) => failed(source),
-                Failure::Base(error) => error,
-            })?;
+            let (contents, inspected) = match recall(&key).await {
+                Some(contents) => (contents, false),
+                None => {
+                    let found = look_inside(&place, &image, &store).await;
+                    let contents = found.map_err(|error| match error {
+                        Failure::Registry(source) => failed(source),
+                        Failure::Base(error) => error,
+                    })?;
+                    (contents, true)
+                }
+            };
             store.put_record(RECORDS, &key, &contents).map_err(Error::Store)?;
-            contents
+            (contents, inspected)
         }
     };
-    Ok(Base { name, digest: manifest.digest, image, contents, place })
+    Ok(Base { name, digest: manifest.digest, image, contents, inspected, place })
 }
 
 enum Failure {

@@ -24,6 +24,8 @@ pub(super) enum Interest {
     Musl,
     /// Perhaps this Python: its program or its shared library.
     Python(PythonMinor),
+    /// Perhaps the header that has Python's version.
+    PatchLevel,
     /// That it is there.
     Name,
 }
@@ -44,9 +46,11 @@ impl Interest {
             let (minor, _) = name.strip_prefix("libpython")?.split_once(".so")?;
             minor.strip_suffix('m').unwrap_or(minor).parse().ok()
         };
-        match python_minor(name).or_else(library) {
-            Some(minor) => Some(Self::Python(minor)),
-            None => (name == "os.py").then_some(Self::Name),
+        match (name, python_minor(name).or_else(library)) {
+            (_, Some(minor)) => Some(Self::Python(minor)),
+            ("patchlevel.h", _) => Some(Self::PatchLevel),
+            ("os.py", _) => Some(Self::Name),
+            _ => None,
         }
     }
 }
@@ -74,6 +78,11 @@ pub(super) fn examine(mut content: impl Read, interest: Option<Interest>) -> io:
         Some(Interest::Python(minor)) if facts.elf => {
             let prefix = format!("{minor}.");
             facts.python = scan(content, |window| python(window, &prefix))?;
+        }
+        Some(Interest::PatchLevel) => {
+            let mut text = Vec::new();
+            content.take(16 * 1024).read_to_end(&mut text)?;
+            facts.python = patch_level(&String::from_utf8_lossy(&text));
         }
         _ => {}
     }
@@ -137,6 +146,14 @@ fn python(window: &[u8], prefix: &str) -> Option<String> {
     })
 }
 
+/// The full version in the header `patchlevel.h`.
+fn patch_level(text: &str) -> Option<String> {
+    let definition =
+        text.lines().find_map(|line| line.strip_prefix("#define PY_VERSION")?.strip_prefix([' ', '\t']))?;
+    let version = definition.trim().trim_matches('"').trim_end_matches('+');
+    (version.starts_with("3.") && version.len() <= 20).then(|| version.to_owned())
+}
+
 /// The short texts between two zero bytes.
 fn strings(window: &[u8]) -> impl Iterator<Item = &str> {
     // What lies before the first and after the last zero may be cut.
@@ -190,6 +207,9 @@ mod tests {
         assert_eq!(examined("libpython3.14.so.1.0", &["3.14.0rc1"]).python.as_deref(), Some("3.14.0rc1"));
         assert_eq!(examined("libpython3.7m.so.1.0", &["3.7.9"]).python.as_deref(), Some("3.7.9"));
         assert_eq!(examined("python3", &["3.11.2"]).python, None);
+        let header = b"/* Version */\n#define PY_VERSION_HEX 1\n#define PY_VERSION      \t\"3.12.1+\"\n";
+        let facts = examine(&header[..], Interest::of(b"patchlevel.h")).unwrap();
+        assert_eq!(facts.python.as_deref(), Some("3.12.1"));
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn identify(
         return Some(at);
     }
     let minor = named.or_else(|| minor_by_library(tree, prefix))?;
-    let version = file.facts.python.clone().or_else(|| version_by_library(tree, prefix, minor));
+    let version = file.facts.python.clone().or_else(|| version_beside(tree, prefix, minor));
     found.push(Found { file: file.clone(), executable, minor, version, found_as: Vec::new() });
     Some(found.len() - 1)
 }
@@ -141,13 +141,13 @@ fn minor_by_library(tree: &RootTree, prefix: &str) -> Option<PythonMinor> {
     if minors.len() == 1 { minors.pop_first() } else { None }
 }
 
-/// The version that an interpreter's shared library tells.
-fn version_by_library(tree: &RootTree, prefix: &str, minor: PythonMinor) -> Option<String> {
-    ["lib", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"].iter().find_map(|library| {
-        match tree.resolve(&format!("{prefix}/{library}/libpython{minor}.so.1.0"))? {
-            (_, Node::File(file)) => file.facts.python.clone(),
-            _ => None,
-        }
+/// The full version that an interpreter's shared library or header tells.
+fn version_beside(tree: &RootTree, prefix: &str, minor: PythonMinor) -> Option<String> {
+    let libraries = ["lib", "lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"];
+    let libraries = libraries.map(|library| format!("{library}/libpython{minor}.so.1.0"));
+    libraries.into_iter().chain([format!("include/python{minor}/patchlevel.h")]).find_map(|path| {
+        let (_, Node::File(file)) = tree.resolve(&format!("{prefix}/{path}"))? else { return None };
+        file.facts.python.clone().filter(|version| version.starts_with(&format!("{minor}.")))
     })
 }
 

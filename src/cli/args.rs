@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use crate::bake::{Delivery, Freshness, Options};
+use crate::bake::{Delivery, Freshness, Options, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 
@@ -149,6 +149,15 @@ pub struct BuildArguments {
     /// A label of the images (repeatable).
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// The repository of the records by which other machines find layers [default: PREFIX/bakehouse-cache with --push].
+    #[arg(long, value_name = "REPO", conflicts_with = "no_remote_cache")]
+    cache_repo: Option<String>,
+    /// Neither read nor write records in a registry.
+    #[arg(long)]
+    no_remote_cache: bool,
+    /// Read and hash every layer that a record in the registry names before it is used.
+    #[arg(long)]
+    verify_cache: bool,
     /// Fail if a lock is stale or missing, instead of locking.
     #[arg(long, conflicts_with_all = ["frozen", "upgrade"])]
     locked: bool,
@@ -207,6 +216,7 @@ impl ProjectArguments {
             },
             freshness: Freshness::Update,
             delivery: Delivery::default(),
+            remote_cache: RemoteCache::default(),
             offline: self.offline,
             plain_http: self.plain_http,
             jobs,
@@ -246,6 +256,11 @@ impl BuildArguments {
             output,
             tags: self.tag.clone(),
             labels: labels.collect::<Result<_, _>>()?,
+        };
+        options.remote_cache = RemoteCache {
+            off: self.no_remote_cache,
+            repository: self.cache_repo.clone(),
+            verify: self.verify_cache,
         };
         Ok(options)
     }

@@ -6,7 +6,9 @@ use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
-use crate::bake::{Goal, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer};
+use crate::bake::{
+    Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer,
+};
 use crate::model::ExitCode;
 
 /// Log lines go to stderr, from warnings on, or as much as was asked for.
@@ -136,9 +138,8 @@ fn summary(report: &Report, goal: Goal) -> String {
             let total: u64 = platform.layers.iter().filter_map(|layer| layer.size).sum();
             let place = image.reference.clone().or_else(|| image.digest.clone()).unwrap_or_default();
             text += &format!(
-                "image  {}/{} {}: {} layers ({built} built), {}, {} moved\n       {place}\n",
-                image.kind,
-                image.component,
+                "image  {} {}: {} layers ({built} built), {}, {} moved\n       {place}\n",
+                title(image),
                 platform.platform,
                 platform.layers.len(),
                 size(total),
@@ -162,6 +163,12 @@ fn summary(report: &Report, goal: Goal) -> String {
     text
 }
 
+/// An image by its component, and the steps that run in it.
+fn title(image: &ImageReport) -> String {
+    let name = format!("{}/{}", image.kind, image.component);
+    if image.steps.is_empty() { name } else { format!("{name} (steps {})", image.steps.join(", ")) }
+}
+
 /// A plan for people.
 fn plan(report: &Report) -> String {
     let mut text = format!("project {}\n", report.project);
@@ -179,15 +186,7 @@ fn plan(report: &Report) -> String {
         }
     }
     for image in &report.images {
-        let steps = if image.steps.is_empty() {
-            String::new()
-        } else {
-            format!(" (steps {})", image.steps.join(", "))
-        };
-        text += &format!(
-            "\nimage {}/{}{steps}, environment {}\n",
-            image.kind, image.component, image.environment
-        );
+        text += &format!("\nimage {}, environment {}\n", title(image), image.environment);
         for platform in &image.platforms {
             text += &format!("  {}\n", platform.platform);
             for layer in &platform.layers {
@@ -199,6 +198,7 @@ fn plan(report: &Report) -> String {
                 let origin = match layer.origin {
                     Some(LayerOrigin::Base) => "from the base",
                     Some(LayerOrigin::Store) => "in the store",
+                    Some(LayerOrigin::Registry) => "in the registry",
                     Some(LayerOrigin::Built) | None => "to build",
                 };
                 let bytes = match (layer.size, layer.estimated_size) {

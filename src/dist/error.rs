@@ -116,11 +116,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Io { .. } => None,
-            _ => Some(
-                "no installer can be trusted to unpack this file the same way as the next one; pin another \
-                 version, or report it to the distribution's authors"
-                    .to_owned(),
-            ),
+            _ => Some("pin another version or archive, and tell the distribution's authors".to_owned()),
         }
     }
 }

@@ -12,7 +12,7 @@ pub mod zip;
 
 pub use entry_points::EntryPoint;
 pub use error::{Error, Flaw};
-pub use plan::{INSTALLER, Layout, Plan, Planned, Source};
+pub use plan::{INSTALLER, Layout, Plan, Planned, Source, direct_url_json};
 pub use record::{Row, write as write_record};
 pub use wheel::Wheel;
 pub use zip::{Archive, Entry, Inflater, Method, Sink, path_order, unsafe_path};

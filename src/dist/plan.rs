@@ -17,8 +17,8 @@ use crate::model::{Digest, PythonMinor};
 /// Who installed the distribution, as its INSTALLER file says.
 pub const INSTALLER: &str = "bakehouse";
 
-/// The most bytes a script may have whose first line is rewritten.
-const MAX_SCRIPT: u64 = 16 << 20;
+/// The most bytes that all scripts together may have whose first line is rewritten; the plan holds them.
+const MAX_SCRIPTS: u64 = 16 << 20;
 
 /// The environment that a wheel is installed into.
 #[derive(Debug, Clone, Copy)]
@@ -74,17 +74,33 @@ pub enum Source {
     Bytes(Vec<u8>),
 }
 
+/// The text of `direct_url.json` for an archive (PEP 610), without credentials.
+pub fn direct_url_json(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_fragment(None);
+    // Cannot fail where there is a host, and where there is none there are no credentials.
+    let _ = url.set_username("").and(url.set_password(None));
+    format!("{{\"url\":{},\"archive_info\":{{}}}}", serde_json::Value::from(url.as_str()))
+}
+
 /// A plan in the making: files by path with their RECORD rows. What is added later replaces what was there.
 struct Draft<'a> {
     wheel: &'a Wheel,
     site: String,
     files: BTreeMap<String, (Planned, Row)>,
+    /// How many bytes more of rewritten scripts there may be.
+    scripts_left: u64,
 }
 
 impl Wheel {
     /// Plans the installation. `direct_url` is the URL that the requirement itself named, if it did.
     pub fn plan(&self, layout: &Layout<'_>, direct_url: Option<&Url>) -> Result<Plan, Error> {
-        let mut draft = Draft { wheel: self, site: layout.site_packages(), files: BTreeMap::new() };
+        let mut draft = Draft {
+            wheel: self,
+            site: layout.site_packages(),
+            files: BTreeMap::new(),
+            scripts_left: MAX_SCRIPTS,
+        };
         let mut directories = Vec::new();
         let mut elsewhere = Vec::new();
         let mut record_executable = false;
@@ -185,7 +201,8 @@ impl Draft<'_> {
         if !inflater.peek(archive, entry, PLACEHOLDER.len())?.starts_with(PLACEHOLDER) {
             return self.entry(path, index, true);
         }
-        let bytes = inflater.read(archive, entry, MAX_SCRIPT)?;
+        let bytes = inflater.read(archive, entry, self.scripts_left)?;
+        self.scripts_left -= bytes.len() as u64;
         let actual = Digest::of(&bytes);
         let expected = self.wheel.record.get(&entry.name).and_then(|listed| listed.sha256);
         if let Some(expected) = expected.filter(|&expected| expected != actual) {
@@ -204,12 +221,7 @@ impl Draft<'_> {
         // Every distribution of a lock was asked for.
         self.bytes(format!("{directory}/REQUESTED"), Vec::new(), false)?;
         if let Some(url) = direct_url {
-            let mut url = url.clone();
-            url.set_fragment(None);
-            // Cannot fail where there is a host, and where there is none there are no credentials.
-            let _ = url.set_username("").and(url.set_password(None));
-            let url = serde_json::Value::from(url.as_str());
-            let json = format!("{{\"url\":{url},\"archive_info\":{{}}}}");
+            let json = direct_url_json(url);
             self.bytes(format!("{directory}/direct_url.json"), json.into(), false)?;
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::zip::MAX_ENTRIES;
 use crate::model::Digest;
 
 /// One row.
@@ -44,6 +45,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<Row>, &'static str> {
         rest = tail;
         match fields {
             None => {}
+            Some([path, ..]) if path.is_empty() => return Err("RECORD has a line without a path"),
+            Some(_) if rows.len() as u64 == MAX_ENTRIES => return Err("RECORD has too many lines"),
             Some([path, hash, size]) => {
                 let size = match size.as_str() {
                     "" => None,
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        for bad in ["a", "a,b", "a,b,x", "a,b,1,2", "\"a,b,1", "\"a\"b,c,1", "a,b,-1"] {
+        for bad in ["a", "a,b", "a,b,x", "a,b,1,2", "\"a,b,1", "\"a\"b,c,1", "a,b,-1", ",,"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

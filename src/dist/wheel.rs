@@ -9,8 +9,10 @@ use super::record::{self, Row};
 use super::zip::{Archive, Inflater};
 use crate::model::{Digest, PackageName, Version, WheelName};
 
-/// The most bytes a metadata file may have.
-const MAX_METADATA: u64 = 64 << 20;
+/// The most bytes RECORD may have.
+const MAX_RECORD: u64 = 64 << 20;
+/// The most bytes any other metadata file may have.
+const MAX_METADATA: u64 = 1 << 20;
 
 /// What the name of the metadata directory ends with.
 const SUFFIX: &str = ".dist-info";
@@ -47,7 +49,8 @@ impl Wheel {
             let Some(entry) = archive.entries().iter().find(|e| e.name == path && !e.directory) else {
                 return Ok(None);
             };
-            let bytes = inflater.read(&archive, entry, MAX_METADATA)?;
+            let limit = if file == "RECORD" { MAX_RECORD } else { MAX_METADATA };
+            let bytes = inflater.read(&archive, entry, limit)?;
             String::from_utf8(bytes).map(Some).map_err(|_| invalid(&archive, format!("{file} is not UTF-8")))
         };
         let missing = |file: &str| invalid(&archive, format!("it has no {file}"));

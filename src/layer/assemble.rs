@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fragment::Fragment;
 use super::{Error, splice};
-use crate::model::{Digest, Hasher, Key, KeyHasher};
+use crate::model::{Digest, Hasher, HashingReader, Key, KeyHasher};
 use crate::store::{self, Store};
 
 const FORMAT: &str = "layer/1";
@@ -48,6 +48,34 @@ pub struct Piece {
     pub size: u64,
     /// How many bytes of tar.
     pub uncompressed_size: u64,
+}
+
+impl Layer {
+    /// Whether its parts fit together: the key and the sizes are what its pieces make. Says nothing about its bytes.
+    pub fn is_consistent(&self) -> bool {
+        let Ok(end) = end_member() else { return false };
+        let total = |first: u64, size: fn(&Piece) -> u64| {
+            self.pieces.iter().try_fold(first, |sum, piece| sum.checked_add(size(piece)))
+        };
+        let keys: Vec<Key> = self.pieces.iter().map(|piece| piece.key).collect();
+        self.key == layer_key(&keys)
+            && total(end.len() as u64, |piece| piece.size) == Some(self.size)
+            && total(super::tar::END.len() as u64, |piece| piece.uncompressed_size)
+                == Some(self.uncompressed_size)
+    }
+
+    /// Whether these are its bytes: reads and decompresses them all.
+    pub fn matches(&self, bytes: impl Read) -> bool {
+        let mut members = MultiGzDecoder::new(BufReader::with_capacity(CHUNK, HashingReader::new(bytes)));
+        // No more than it should be: what decompresses without end is not read to the end.
+        let mut tar = HashingReader::new((&mut members).take(self.uncompressed_size.saturating_add(1)));
+        let read = io::copy(&mut tar, &mut io::sink());
+        let (_, diff_id, length) = tar.finish();
+        let (_, digest, size) = members.into_inner().into_inner().finish();
+        read.is_ok()
+            && (length, size) == (self.uncompressed_size, self.size)
+            && (diff_id, digest) == (self.diff_id, self.digest)
+    }
 }
 
 impl From<&Fragment> for Piece {

@@ -81,7 +81,7 @@ impl Error {
             Self::Changed { .. } => "run the build again once nothing writes to the project",
             Self::Path { .. } => "rename the file, or keep it out of the image",
             Self::Damaged { .. } | Self::Gone { .. } => {
-                "run `bakehouse cache clean` if this happens again; everything in the store can be made again"
+                "run the build again; if this comes back, delete the cache directory: all in it can be made again"
             }
         };
         Some(hint.to_owned())

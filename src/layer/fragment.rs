@@ -8,7 +8,9 @@ use url::Url;
 use super::splice::{self, Ended, Splicer, THRESHOLD};
 use super::tar::{self, Kind};
 use super::{Error, PREFIX};
-use crate::dist::{Archive, Entry, Flaw, Inflater, Layout, Method, Plan, Planned, Sink, Source, Wheel};
+use crate::dist::{
+    Archive, Entry, Flaw, Inflater, Layout, Method, Plan, Planned, Sink, Source, Wheel, direct_url_json,
+};
 use crate::model::{Digest, Hasher, Key, KeyHasher, PythonMinor, WheelName};
 use crate::store::{self, Blob, BlobWriter, Store};
 
@@ -70,7 +72,7 @@ pub fn fragment_key(inputs: &WheelInputs<'_>) -> Key {
     let mut key = KeyHasher::new(FORMAT);
     key.text("wheel").text(&inputs.sha256.hex()).text(PREFIX);
     key.text(&inputs.name.tags()).text(&inputs.python.to_string());
-    key.text(inputs.direct_url.map_or("", Url::as_str));
+    key.text(&inputs.direct_url.map_or_else(String::new, direct_url_json));
     // No bytecode is put into images yet.
     key.text(splice::PROFILE).text("bytecode=none");
     key.finish()

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use oci_client::errors::OciErrorCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
@@ -132,10 +133,19 @@ impl Repository {
             let request = self.client.request(Method::PUT, url.clone());
             Ok((url.clone(), request.header(CONTENT_TYPE, media_type).body(body.clone())))
         };
-        let response = self.host.send(&self.client, &purpose, make).await?;
-        if !response.status().is_success() {
-            return Err(purpose.refused(&self.client, response).await);
-        }
+        let mut back_off = BackOff::default();
+        let response = loop {
+            let response = self.host.send(&self.client, &purpose, make).await?;
+            if response.status().is_success() {
+                break response;
+            }
+            let error = purpose.refused(&self.client, response).await;
+            // The digest is right. A registry on plain files says this while another client writes the same document.
+            let busy = matches!(&error, Error::Refused { detail, .. } if detail.code == Some(OciErrorCode::DigestInvalid));
+            let Some(pause) = back_off.next_pause(None).filter(|_| busy) else { return Err(error) };
+            tracing::debug!(%error, ?pause, "pushing the manifest again");
+            tokio::time::sleep(pause).await;
+        };
         if let Some(kept) = announced_digest(response.headers()) {
             check_digest(what, digest, kept)?;
         }

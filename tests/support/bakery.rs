@@ -123,16 +123,19 @@ impl World {
     pub fn base(&self) -> PathBuf {
         let path = self.path("base");
         if !path.exists() {
-            write_layout(&path, &[("usr/bin/python3.11", "python", 0o755), LIBC]);
+            write_layout(&path, &[PYTHON, LIBC]);
         }
         path
     }
 }
 
+/// An interpreter by its looks.
+pub const PYTHON: (&str, &str, u32) = ("usr/bin/python3.11", "\x7fELF 3.11.2\0", 0o755);
+
 /// A file that tells the version of the C library as the real one does.
 pub const LIBC: (&str, &str, u32) = (
     "usr/lib/x86_64-linux-gnu/libc.so.6",
-    "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n",
+    "\x7fELF GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n",
     0o755,
 );
 
@@ -185,8 +188,10 @@ pub fn write_layout(path: &Path, files: &[(&str, &str, u32)]) {
         "config": with_type(config, "application/vnd.oci.image.config.v1+json"),
         "layers": [with_type(put(&layer), "application/vnd.oci.image.layer.v1.tar")],
     });
-    let manifest = with_type(put(manifest.to_string().as_bytes()), "application/vnd.oci.image.manifest.v1+json");
-    fs::write(path.join("index.json"), json!({"schemaVersion": 2, "manifests": [manifest]}).to_string()).unwrap();
+    let manifest =
+        with_type(put(manifest.to_string().as_bytes()), "application/vnd.oci.image.manifest.v1+json");
+    fs::write(path.join("index.json"), json!({"schemaVersion": 2, "manifests": [manifest]}).to_string())
+        .unwrap();
     fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
 }
 
@@ -194,7 +199,10 @@ pub fn write_layout(path: &Path, files: &[(&str, &str, u32)]) {
 pub fn digests(report: &Value) -> BTreeMap<String, String> {
     let images = report["images"].as_array().unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    images.iter().map(|image| (text(&image["component"]) + &image["steps"].to_string(), text(&image["digest"]))).collect()
+    images
+        .iter()
+        .map(|image| (text(&image["component"]) + &image["steps"].to_string(), text(&image["digest"])))
+        .collect()
 }
 
 /// The layers of a report's images, each with what it is.
@@ -214,4 +222,30 @@ pub fn script(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Unpacks an image of a layout, as root or not. umoci checks every diff ID on the way.
+pub fn unpack(layout: &Path, name: &str, bundle: &Path) {
+    // The name of an image in a layout may hold a colon, which umoci's own option cannot say: give it another one.
+    let plain = bundle.with_extension("layout");
+    let copied = Command::new("skopeo")
+        .args(["copy", "-q"])
+        .arg(format!("oci:{}:{name}", layout.display()))
+        .arg(format!("oci:{}:image", plain.display()))
+        .status()
+        .unwrap();
+    assert!(copied.success(), "skopeo copies {name}");
+    let mut umoci = Command::new("umoci");
+    umoci.arg("unpack");
+    if !is_root() {
+        umoci.arg("--rootless");
+    }
+    let output = umoci.arg("--image").arg(format!("{}:image", plain.display())).arg(bundle).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Whether this process may change roots.
+pub fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout == b"0\n"
 }

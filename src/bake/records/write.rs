@@ -1,0 +1,139 @@
+//! Writing records, after what they are about was delivered.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use serde::Serialize;
+
+use super::document::{Document, Part};
+use super::{EnvironmentRecord, LayerRecord, Records, base_tag, environment_tag, layer_tag};
+use crate::bake::assemble::{Environment, Made, Remembered};
+use crate::bake::context::Context;
+use crate::bake::report::LayerOrigin;
+use crate::bake::{Error, with_causes};
+use crate::base::Contents;
+use crate::layer;
+use crate::model::{Digest, Key};
+use crate::registry::{self, Repository};
+
+/// A layer with nothing in it, for a record that is about no blob: some registries want an image to have one. A
+/// kilobyte of zeros, as other programs compress it too.
+const EMPTY_LAYER: [u8; 32] = [
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x09, 0x6e, 0x88, 0x00, 0xff, 0x62, 0x18, 0x05, 0xa3, 0x60, 0x14, 0x8c,
+    0x58, 0x00, 0x08, 0x00, 0x00, 0xff, 0xff, 0x2e, 0xaf, 0xb5, 0xef, 0x00, 0x04, 0x00, 0x00,
+];
+
+/// What kept a record from being written. None of it fails a build.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    #[error(transparent)]
+    Layer(#[from] layer::Error),
+    #[error("a record cannot be made")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Records {
+    /// Writes the records of an environment and of its layers, once a run. `delivered` has their blobs.
+    pub async fn write_environment(
+        &self,
+        context: &Context<'_>,
+        environment: &Environment,
+        delivered: Option<&Repository>,
+    ) -> Result<(), Error> {
+        if environment.remembered == Remembered::Whole {
+            return Ok(());
+        }
+        let write = || async {
+            self.tell(self.try_environment(context, environment, delivered).await);
+            Ok(())
+        };
+        self.written.get(environment.key, write).await
+    }
+
+    /// Writes the record of what is inside a base image.
+    pub async fn write_base(&self, key: &Key, contents: &Contents) {
+        let write = async {
+            let tar = [0; 1024];
+            let size = EMPTY_LAYER.len() as u64;
+            let part = Part { digest: Digest::of(&EMPTY_LAYER), diff_id: Digest::of(&tar), size };
+            let open = || Ok(Box::new(&EMPTY_LAYER[..]) as _);
+            self.repository.push_blob(&part.digest, size, None, open).await?;
+            self.put(&base_tag(key), contents, &[part]).await
+        };
+        self.tell(write.await);
+    }
+
+    async fn try_environment(
+        &self,
+        context: &Context<'_>,
+        environment: &Environment,
+        delivered: Option<&Repository>,
+    ) -> Result<(), Failure> {
+        let Environment { key, layers, clashes, .. } = environment;
+        let record = EnvironmentRecord {
+            layers: layers.iter().map(|made| (*made.layer).clone()).collect(),
+            collisions: clashes.clone(),
+        };
+        let parts: Vec<Part> = record.layers.iter().map(Part::from).collect();
+        let tag = environment_tag(key);
+        if environment.remembered == Remembered::NotAsked {
+            // Everything was in the store, so the registry was not asked.
+            let found = self.repository.manifest(&tag).await.unwrap_or_default();
+            let document = Document::new(&record, &parts)?;
+            if found.is_some_and(|manifest| manifest.digest == document.digest()) {
+                return Ok(());
+            }
+        }
+        let new = layers.iter().filter(|made| made.origin != LayerOrigin::Registry);
+        try_join_all(new.map(|made| self.write_layer(context, made, delivered))).await?;
+        self.put(&tag, &record, &parts).await
+    }
+
+    /// Brings a layer into the repository, with its record if it is one of distributions.
+    async fn write_layer(
+        &self,
+        context: &Context<'_>,
+        made: &Made,
+        delivered: Option<&Repository>,
+    ) -> Result<(), Failure> {
+        let layer = &made.layer;
+        let mut files = Vec::new();
+        for piece in &layer.pieces {
+            files.extend(layer::fragment_files(&context.store, &piece.key)?);
+        }
+        let (store, content) = (Arc::clone(&context.store), Arc::clone(layer));
+        let open = move || Ok(Box::new(layer::open(&store, &content).map_err(io::Error::other)?) as _);
+        {
+            let _permit = context.deliveries.acquire().await;
+            self.repository.push_blob(&layer.digest, layer.size, delivered, open).await?;
+        }
+        if files.len() == layer.pieces.len() {
+            let record = LayerRecord { layer: (**layer).clone(), files };
+            self.put(&layer_tag(&layer.key), &record, &[Part::from(&**layer)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a record; the blobs it is about must be there.
+    async fn put<T: Serialize>(&self, tag: &str, record: &T, parts: &[Part]) -> Result<(), Failure> {
+        let Document { config, manifest } = Document::new(record, parts)?;
+        let (digest, size) = (Digest::of(&config), config.len() as u64);
+        let config: Arc<[u8]> = config.into();
+        let open = || Ok(Box::new(io::Cursor::new(Arc::clone(&config))) as _);
+        self.repository.push_blob(&digest, size, None, open).await?;
+        self.repository.push_manifest(tag, Document::MEDIA_TYPE, &manifest).await?;
+        Ok(())
+    }
+
+    fn tell(&self, outcome: Result<(), Failure>) {
+        if let Err(error) = outcome {
+            self.trouble(format!(
+                "other machines will not find what was built here: no record of it can be written: {}",
+                with_causes(&error)
+            ));
+        }
+    }
+}
