@@ -1,9 +1,9 @@
 //! Writing a lock: always the same text for the same contents, one line for each thing that may change alone.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Component, Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::{Component, Path};
 
 use toml_edit::Value;
 use url::Url;
@@ -11,6 +11,7 @@ use url::Url;
 use super::{Error, Lock};
 use crate::model::{Archive, Pin, Target};
 use crate::net::without_credentials;
+use crate::store::write_atomically;
 
 /// Whether [`write()`] changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,26 +132,6 @@ pub fn write(path: &Path, lock: &Lock) -> Result<Written, Error> {
     if fs::read(&absolute).is_ok_and(|known| known == text.as_bytes()) {
         return Ok(Written::Unchanged);
     }
-    let temporary = Temporary(directory.join(format!(
-        ".{}.{}.tmp",
-        absolute.file_name().unwrap_or_default().to_string_lossy(),
-        std::process::id()
-    )));
-    let mut file = File::create(&temporary.0).map_err(io("create", &temporary.0))?;
-    file.write_all(text.as_bytes()).map_err(io("write", &temporary.0))?;
-    file.sync_all().map_err(io("write", &temporary.0))?;
-    fs::rename(&temporary.0, &absolute).map_err(io("replace", &absolute))?;
-    // Best effort: not every file system can sync a directory, and the file itself is whole either way.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    write_atomically(&absolute, text.as_bytes()).map_err(io("write", &absolute))?;
     Ok(Written::Written)
-}
-
-/// A temporary file that does not stay behind.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After the rename there is no file of this name any more.
-        let _ = fs::remove_file(&self.0);
-    }
 }
