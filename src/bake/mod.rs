@@ -21,6 +21,7 @@ mod skeleton;
 pub use error::{Error, with_causes};
 pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
+pub use records::CacheKey;
 pub use report::{
     EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
     OriginReport, PackageReport, PlatformReport, Report, Role, Timings, Transfer, TransferReport,
