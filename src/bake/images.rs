@@ -17,8 +17,7 @@ use super::{Error, Goal, code, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
-use crate::model::Origin;
-use crate::project::{self, Asset, Environment};
+use crate::project::{self, Asset};
 
 /// The layers that an image may have, the base's included. Runtimes stop at 125 to 127; long before that, every layer
 /// costs a pull its share.
@@ -66,7 +65,7 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
     let mut reports: Vec<EnvironmentReport> = Vec::new();
     for Locked { unit, lock, id } in locked {
         if let Some(known) = reports.iter_mut().find(|known| known.id == *id) {
-            known.origins.extend(origins(unit.environment));
+            known.origins.extend(OriginReport::of(unit.environment));
             known.origins.sort();
             known.origins.dedup();
             if !known.components.contains(&unit.component.name) {
@@ -84,27 +83,12 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
             python: lock.target.python.to_string(),
             base: unit.base.as_ref().map(|base| base.name.clone()),
             requirements,
-            origins: origins(unit.environment),
+            origins: OriginReport::of(unit.environment),
             conda: Vec::new(),
             channels: Vec::new(),
         });
     }
     reports
-}
-
-/// Where each requirement of an environment is stated, sorted.
-fn origins(environment: &Environment) -> Vec<OriginReport> {
-    let at = |requirement: String, origin: &Origin| OriginReport {
-        requirement,
-        file: origin.file.clone(),
-        line: origin.line,
-    };
-    let python = environment.python.iter();
-    let python = python.map(|python| at(format!("python{}", python.specifiers), &python.origin));
-    let mut origins: Vec<_> =
-        environment.requirements.iter().map(|r| at(r.to_string(), &r.origin)).chain(python).collect();
-    origins.sort();
-    origins
 }
 
 /// The base and interpreter of an environment whose image is wanted.

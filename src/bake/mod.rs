@@ -22,9 +22,9 @@ pub use error::{Error, with_causes};
 pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
 pub use report::{
-    EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
-    OriginReport, PackageReport, PlatformReport, Report, Role, Timings, Transfer, TransferReport,
-    WarningReport,
+    ComponentReport, EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport,
+    LockStatus, OriginReport, PackageReport, PlatformReport, Report, RequestReport, Role, Timings, Transfer,
+    TransferReport, WarningReport,
 };
 
 use context::Context;
@@ -80,8 +80,14 @@ async fn stages(
     report.revision = context::revision(&project.root);
     report.warnings.extend(project.warnings.iter().map(Into::into));
 
-    let context = Context::new(options, goal, &project, progress)?;
     let components = environments::select(&project, &options.components)?;
+    if matches!(goal, Goal::Plan | Goal::Environments) {
+        report.components = components.iter().map(|component| ComponentReport::new(component)).collect();
+    }
+    if goal == Goal::Environments {
+        return Ok(());
+    }
+    let context = Context::new(options, goal, &project, progress)?;
     let units = environments::prepare(&context, &components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;
     if matches!(goal, Goal::Build | Goal::Plan) {

@@ -14,6 +14,8 @@ pub enum Goal {
     Build,
     /// Tell what `Build` would do.
     Plan,
+    /// Tell what the project's files ask for.
+    Environments,
     /// Write the locks.
     Lock,
     /// Fail if a lock is stale.

@@ -32,7 +32,7 @@ pub enum Command {
     /// Write the pylock.toml files.
     Lock(LockArguments),
     /// Show what build would do: components, environments, layers, bytes to move. Touches nothing.
-    Plan(BuildArguments),
+    Plan(PlanArguments),
     /// The local store.
     Cache {
         /// What to do with it.
@@ -169,6 +169,16 @@ pub struct BuildArguments {
     upgrade: bool,
     #[command(flatten)]
     pub report: ReportArguments,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Show only what the project's files ask for: no base, index or lock is looked at.
+    #[arg(long)]
+    pub environments: bool,
+    #[command(flatten)]
+    pub build: BuildArguments,
 }
 
 /// Arguments of `lock`.
