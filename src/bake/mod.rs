@@ -21,10 +21,11 @@ mod skeleton;
 pub use error::{Error, with_causes};
 pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
+pub use records::CacheKey;
 pub use report::{
     ComponentReport, EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport,
-    LockStatus, OriginReport, PackageReport, PlatformReport, Report, RequestReport, Role, Timings, Transfer,
-    TransferReport, WarningReport,
+    LockStatus, OriginReport, PackageReport, PlannedReport, PlatformReport, Report, RequestReport, Role,
+    Timings, Transfer, TransferReport, WarningReport,
 };
 
 use context::Context;
@@ -91,7 +92,7 @@ async fn stages(
     let units = environments::prepare(&context, &components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;
     if matches!(goal, Goal::Build | Goal::Plan) {
-        images::make(&context, locked, report, failures).await;
+        images::make(&context, &locked, report, failures).await;
     }
     context.account(report);
     Ok(())
