@@ -125,7 +125,7 @@ async fn build(
 ) -> Result<(ImageReport, Vec<WarningReport>), Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let code = code::files(context.project, locked, &mut warnings)?;
+    let code = code::files(context, locked, &mut warnings)?;
     let environment = async {
         let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await

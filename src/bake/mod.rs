@@ -22,15 +22,15 @@ pub use error::{Error, with_causes};
 pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
 pub use report::{
-    EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
-    OriginReport, PackageReport, PlatformReport, Report, Role, Timings, Transfer, TransferReport,
-    WarningReport,
+    CodeLayer, CodeReport, EnvironmentReport, ErrorReport, FileReport, ImageReport, LayerOrigin, LayerReport,
+    LeftOutReport, LockReport, LockStatus, OriginReport, PackageReport, PlatformReport, Report, Role,
+    Timings, Transfer, TransferReport, WarningReport,
 };
 
 use context::Context;
 
 use crate::model::ExitCode;
-use crate::project;
+use crate::project::{self, CodeReader};
 
 /// What a run came to: the report, which is written even if something failed.
 #[derive(Debug)]
@@ -80,8 +80,13 @@ async fn stages(
     report.revision = context::revision(&project.root);
     report.warnings.extend(project.warnings.iter().map(Into::into));
 
-    let context = Context::new(options, goal, &project, progress)?;
+    let code = CodeReader::new(&project, &options.code)?;
     let components = environments::select(&project, &options.components)?;
+    if goal == Goal::Files {
+        code::list(&code, &components, report, failures);
+        return Ok(());
+    }
+    let context = Context::new(options, goal, &project, code, progress)?;
     let units = environments::prepare(&context, &components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;
     if matches!(goal, Goal::Build | Goal::Plan) {

@@ -43,7 +43,7 @@ pub async fn image(
         });
     }
 
-    let code = code::files(context.project, locked, &mut warnings)?;
+    let code = code::files(context, locked, &mut warnings)?;
     let parts =
         [(Role::Environment, skeleton::entries(python)), (Role::Code, code.shared), (Role::Code, code.own)];
     for (role, entries) in parts {

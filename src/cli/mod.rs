@@ -34,8 +34,13 @@ fn run(arguments: &Arguments) -> ExitCode {
             Ok(options) => bake(arguments, options, Goal::Build, &build.report),
             Err(message) => output::usage(&message),
         },
-        Command::Plan(plan) => match plan.options() {
-            Ok(options) => bake(arguments, options, Goal::Plan, &plan.report),
+        Command::Plan(plan) => match plan.build.options() {
+            Ok(options) => bake(
+                arguments,
+                options,
+                if plan.files { Goal::Files } else { Goal::Plan },
+                &plan.build.report,
+            ),
             Err(message) => output::usage(&message),
         },
         Command::Lock(lock) => match lock.options() {

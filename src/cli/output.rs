@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
 use crate::bake::{
-    Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer,
+    CodeLayer, Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer,
 };
 use crate::model::ExitCode;
 
@@ -98,6 +98,7 @@ pub fn outcome(outcome: &Outcome, goal: Goal, arguments: &ReportArguments, quiet
             Err(error) => failure(&error, ExitCode::Internal),
         },
         Format::Text if goal == Goal::Plan => stdout(&plan(report)),
+        Format::Text if goal == Goal::Files => stdout(&files(report)),
         Format::Text => {
             if !quiet {
                 stderr(&summary(report, goal));
@@ -167,6 +168,37 @@ fn summary(report: &Report, goal: Goal) -> String {
 fn title(image: &ImageReport) -> String {
     let name = format!("{}/{}", image.kind, image.component);
     if image.steps.is_empty() { name } else { format!("{name} (steps {})", image.steps.join(", ")) }
+}
+
+/// The files of the code layers, and what is left out.
+fn files(report: &Report) -> String {
+    let mut text = format!("project {}\n", report.project);
+    for code in report.code.iter().flatten() {
+        text += &format!(
+            "\ncode of {}/{}: {} files, {}\n",
+            code.kind,
+            code.component,
+            code.files.len(),
+            size(code.size)
+        );
+        for file in &code.files {
+            let bytes = file.size.map(size).unwrap_or_default();
+            let link = file.link.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
+            let layer = match file.layer {
+                CodeLayer::Shared => "shared",
+                CodeLayer::Own => "own",
+            };
+            text += &format!("  {layer:<6} {bytes:>9}  /{}{link}\n", file.path);
+        }
+        if !code.left_out.is_empty() {
+            text += "  left out:\n";
+        }
+        let width = code.left_out.iter().map(|out| out.path.chars().count()).max().unwrap_or(0).min(60);
+        for out in &code.left_out {
+            text += &format!("    {:<width$}  {}\n", out.path, out.message);
+        }
+    }
+    text
 }
 
 /// A plan for people.

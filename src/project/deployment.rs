@@ -93,8 +93,8 @@ pub(super) fn component(
         readme: root.readme(&folder),
         run: Run {
             command: shell::command(&config.commands()?),
-            working_dir: package.working_dir(),
-            python_path: package.python_path(),
+            working_dir: "/app".to_owned(),
+            python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: config.port()?.into_iter().collect(),
             env: config.environment()?,
         },

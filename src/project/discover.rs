@@ -149,6 +149,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
     };
     let settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
     check_dependencies_table(&toml, &mut warnings)?;
+    let flow_code = flow_code(&toml, &settings)?;
     let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
 
     let mut indexes = IndexSettings::default();
@@ -184,13 +185,10 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
             continue;
         }
         if root.is_file(&format!("flows/{name}/flow.py")) {
-            components.push(flow::component(
-                root,
-                &name,
-                project_base.as_ref(),
-                &settings.flow_configs,
-                &mut warnings,
-            )?);
+            let mut component =
+                flow::component(root, &name, project_base.as_ref(), &settings.flow_configs, &mut warnings)?;
+            component.code = flow_code.clone();
+            components.push(component);
         } else {
             let message = "it holds no flow.py: it is left out";
             warnings.push(Warning::at(Origin::file(format!("flows/{name}")), message));
@@ -235,7 +233,6 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
 
 /// Checks `[dependencies]`, and warns where the platform would bake nothing.
 fn check_dependencies_table(toml: &Toml, warnings: &mut Vec<Warning>) -> Result<(), Error> {
-    toml.string(&["dependencies", "package_suffixes"])?;
     if let Some((environment, origin)) = toml.string(&["dependencies", "environment"])?
         && environment != "fast-bakery"
     {
@@ -246,6 +243,17 @@ fn check_dependencies_table(toml: &Toml, warnings: &mut Vec<Warning>) -> Result<
         warnings.push(Warning::at(origin, message));
     }
     Ok(())
+}
+
+/// What the project says of the code of all its flows.
+fn flow_code(toml: &Toml, settings: &BranchSettings) -> Result<CodePackage, Error> {
+    let suffixes = toml.string(&["dependencies", "package_suffixes"])?;
+    let configs = settings.flow_configs.iter().map(|(name, (file, _))| (name.clone(), file.clone()));
+    Ok(CodePackage {
+        suffixes: suffixes.map(|(text, _)| text.split(',').map(str::to_owned).collect()),
+        configs: configs.collect(),
+        ..CodePackage::default()
+    })
 }
 
 /// The folders in `flows` or `deployments`, without hidden ones and caches.

@@ -9,7 +9,6 @@ mod dependencies;
 mod deployment;
 mod discover;
 mod error;
-mod exclude;
 mod flow;
 mod glob;
 mod pyproject;
@@ -20,7 +19,7 @@ mod toml;
 mod yaml;
 
 pub use branch::Selection;
-pub use code::{CodeFile, CodeFileKind, CodeFiles, code_files};
+pub use code::{CodeFile, CodeFileKind, CodeFiles, CodeOptions, CodeReader, LeftOut, Reason, code_files};
 pub use component::{
     Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, Environment, IndexSettings,
     Project, ProjectKind, Run, check_names, image_name,

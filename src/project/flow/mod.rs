@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use self::code::{Ask, Step};
 use self::files::Files;
+pub(super) use self::syntax::with_module;
 use super::dependencies::Dependencies;
 use super::source::Root;
 use super::{BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, PythonRequest, Run};

@@ -2,23 +2,11 @@
 
 use std::path::Path;
 
-/// Why something is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// It holds, or is likely to hold, credentials or keys. Its author is told.
-    Secret,
-    /// History and settings of version control.
-    VersionControl,
-    /// It can be made again, or belongs to a tool on the author's machine.
-    Tool,
-    /// A lock: it says what the environment is made of, and a build may write it.
-    Lock,
-}
-
-use Why::{Lock, Secret, Tool, VersionControl};
+use super::Reason;
+use super::Reason::{Lock, Secret, Tool, VersionControl};
 
 /// Names of files and directories, in lower case; `*` at either end stands for anything.
-const NAMES: &[(&str, Why)] = &[
+const NAMES: &[(&str, Reason)] = &[
     // Version control.
     (".git", VersionControl),
     (".hg", VersionControl),
@@ -103,7 +91,7 @@ const NAMES: &[(&str, Why)] = &[
 const HARMLESS: &[&str] = &[".env.example", ".env.sample", ".env.template", ".env.dist"];
 
 /// A file or directory in a directory, such as `.streamlit/secrets.toml`.
-const PATHS: &[(&str, &str, Why)] = &[
+const PATHS: &[(&str, &str, Reason)] = &[
     (".streamlit", "secrets.toml", Secret),
     (".dlt", "secrets.toml", Secret),
     (".config", "gcloud", Secret),
@@ -114,17 +102,17 @@ const PATHS: &[(&str, &str, Why)] = &[
 const MARKERS: &[&str] = &["pyvenv.cfg", "CACHEDIR.TAG", "oci-layout", "v1/blobs/sha256"];
 
 /// Why a file or directory of this name, in a directory named `parent`, is left out.
-pub(super) fn by_name(parent: &str, name: &str) -> Option<Why> {
+pub(super) fn by_name(parent: &str, name: &str) -> Option<Reason> {
     let (parent, name) = (parent.to_lowercase(), name.to_lowercase());
     if HARMLESS.contains(&name.as_str()) {
         return None;
     }
-    let by_path = PATHS.iter().find(|(p, n, _)| *p == parent && *n == name).map(|(_, _, why)| *why);
-    by_path.or_else(|| NAMES.iter().find(|(pattern, _)| matches(pattern, &name)).map(|(_, why)| *why))
+    let by_path = PATHS.iter().find(|(p, n, _)| *p == parent && *n == name).map(|(_, _, why)| why.clone());
+    by_path.or_else(|| NAMES.iter().find(|(pattern, _)| matches(pattern, &name)).map(|(_, why)| why.clone()))
 }
 
 /// Why any part of a path, relative to the project, is left out.
-pub(super) fn by_path(path: &Path) -> Option<Why> {
+pub(super) fn by_path(path: &Path) -> Option<Reason> {
     let mut parent = String::new();
     for part in path {
         let name = part.to_string_lossy();
@@ -137,7 +125,7 @@ pub(super) fn by_path(path: &Path) -> Option<Why> {
 }
 
 /// Why a directory is left out for what it holds.
-pub(super) fn by_content(directory: &Path) -> Option<Why> {
+pub(super) fn by_content(directory: &Path) -> Option<Reason> {
     MARKERS.iter().any(|marker| directory.join(marker).exists()).then_some(Tool)
 }
 
