@@ -125,24 +125,26 @@ async fn build(
 ) -> Result<(ImageReport, Vec<WarningReport>), Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let code = code::files(context, locked, &mut warnings)?;
+    let mut code = code::files(context, locked, &mut warnings)?;
+    let (shared, own) = (std::mem::take(&mut code.shared), std::mem::take(&mut code.own));
     let environment = async {
         let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
     };
     let (environment, shared, own) = try_join3(
         environment,
-        assembly.files(context, Role::Code, code.shared),
-        assembly.files(context, Role::Code, code.own),
+        assembly.files(context, Role::Code, shared),
+        assembly.files(context, Role::Code, own),
     )
     .await?;
+    code.warn_of_hidden(context, locked, &mut warnings)?;
     warnings.extend(environment.warnings.iter().map(Into::into));
 
     let mut layers = environment.layers.clone();
     layers.extend([shared, own].into_iter().filter(|made| !made.layer.pieces.is_empty()));
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
-    let spec = spec(context, locked, base, &name, &new);
+    let spec = spec(context, locked, base, &name, &new, code.library_path);
     let image = image::compose(&spec).map_err(|source| Error::Image { image: name.clone(), source })?;
 
     let base_layers = base.image.layers().iter().enumerate();
@@ -241,6 +243,7 @@ fn spec<'s>(
     base: &'s Base,
     name: &str,
     layers: &'s [image::Layer],
+    library_path: Option<String>,
 ) -> ImageSpec<'s> {
     let component = locked.unit.component;
     let run = &component.run;
@@ -248,8 +251,9 @@ fn spec<'s>(
         ("VIRTUAL_ENV".to_owned(), format!("/{PREFIX}")),
         ("FASTBAKERY_IMAGE".to_owned(), format!("{name}:{}", locked.id)),
     ];
-    if !run.python_path.is_empty() {
-        environment.push(("PYTHONPATH".to_owned(), run.python_path.join(":")));
+    let python_path: Vec<String> = run.python_path.iter().cloned().chain(library_path).collect();
+    if !python_path.is_empty() {
+        environment.push(("PYTHONPATH".to_owned(), python_path.join(":")));
     }
     environment.extend(run.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     ImageSpec {

@@ -23,8 +23,8 @@ pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
 pub use report::{
     CodeLayer, CodeReport, EnvironmentReport, ErrorReport, FileReport, ImageReport, LayerOrigin, LayerReport,
-    LeftOutReport, LockReport, LockStatus, OriginReport, PackageReport, PlatformReport, Report, Role,
-    Timings, Transfer, TransferReport, WarningReport,
+    LeftOutReport, LibraryReport, LockReport, LockStatus, OriginReport, PackageReport, PlatformReport,
+    Report, Role, Timings, Transfer, TransferReport, WarningReport,
 };
 
 use context::Context;
@@ -80,7 +80,7 @@ async fn stages(
     report.revision = context::revision(&project.root);
     report.warnings.extend(project.warnings.iter().map(Into::into));
 
-    let code = CodeReader::new(&project, &options.code)?;
+    let code = CodeReader::new(&project, &options.code, &variables)?;
     let components = environments::select(&project, &options.components)?;
     if goal == Goal::Files {
         code::list(&code, &components, report, failures);

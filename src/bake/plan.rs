@@ -44,6 +44,7 @@ pub async fn image(
     }
 
     let code = code::files(context, locked, &mut warnings)?;
+    code.warn_of_hidden(context, locked, &mut warnings)?;
     let parts =
         [(Role::Environment, skeleton::entries(python)), (Role::Code, code.shared), (Role::Code, code.own)];
     for (role, entries) in parts {

@@ -215,8 +215,24 @@ pub struct CodeReport {
     pub size: u64,
     /// The files, sorted by path.
     pub files: Vec<FileReport>,
+    /// The libraries from outside the project that are in the files.
+    pub libraries: Vec<LibraryReport>,
     /// What is left out, sorted by path.
     pub left_out: Vec<LeftOutReport>,
+}
+
+/// A library from outside the project.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LibraryReport {
+    /// The name it is imported by.
+    pub name: String,
+    /// Its folder or file on this machine.
+    pub path: String,
+    /// How it was found: `option`, `repository`, `pythonpath` or `environment`.
+    pub origin: String,
+    /// The distribution that it was installed with, if it was.
+    pub distribution: Option<String>,
 }
 
 /// A file of a code layer.

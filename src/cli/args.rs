@@ -139,6 +139,9 @@ pub struct CodeArguments {
     /// Leave out of the image what .gitignore files name, as .dockerignore does.
     #[arg(long)]
     gitignore: bool,
+    /// Put a package from outside the project into the image, or all packages of a folder (repeatable).
+    #[arg(long, value_name = "DIR")]
+    library: Vec<PathBuf>,
 }
 
 /// Arguments of `build` and `plan`.
@@ -258,7 +261,7 @@ impl BuildArguments {
             (.., true) => Freshness::Upgrade,
             _ => Freshness::Update,
         };
-        options.code = CodeOptions { gitignore: self.code.gitignore };
+        options.code = CodeOptions { gitignore: self.code.gitignore, libraries: self.code.library.clone() };
         let output = match self.output.as_deref().map(|output| (output, output.strip_prefix("oci:"))) {
             None => None,
             Some((_, Some(directory))) if !directory.is_empty() => Some(PathBuf::from(directory)),

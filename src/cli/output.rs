@@ -190,6 +190,9 @@ fn files(report: &Report) -> String {
             };
             text += &format!("  {layer:<6} {bytes:>9}  /{}{link}\n", file.path);
         }
+        for library in &code.libraries {
+            text += &format!("  library {} from {} ({})\n", library.name, library.path, library.origin);
+        }
         if !code.left_out.is_empty() {
             text += "  left out:\n";
         }

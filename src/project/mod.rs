@@ -19,7 +19,10 @@ mod toml;
 mod yaml;
 
 pub use branch::Selection;
-pub use code::{CodeFile, CodeFileKind, CodeFiles, CodeOptions, CodeReader, LeftOut, Reason, code_files};
+pub use code::{
+    CodeFile, CodeFileKind, CodeFiles, CodeOptions, CodeReader, LeftOut, Library, LibraryOrigin, Reason,
+    code_files,
+};
 pub use component::{
     Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, Environment, IndexSettings,
     Project, ProjectKind, Run, check_names, image_name,

@@ -1,20 +1,28 @@
 //! The code files of a component: what goes into its code layers, and where. The rules are told in `docs/code.md`.
 
 mod exclude;
+mod files;
+mod gather;
 mod ignore;
+mod libraries;
 mod packages;
+mod shadow;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Component as Part, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use self::files::{CodeFile, CodeFileKind, CodeFiles, LeftOut, Reason};
+use self::gather::{Gathered, Layer};
 use self::ignore::Ignore;
-use self::walk::{Found, FoundFile, Rules, Suffixes, Walk};
+use self::libraries::{Libraries, Located};
+pub use self::libraries::{Library, LibraryOrigin};
+use self::packages::Facts;
+use self::walk::{Found, Rules, Suffixes, Walk};
 use super::source::Root;
 use super::{Component, ComponentKind, Error, Project, ProjectKind};
-use crate::model::{Origin, Warning};
+use crate::model::{Origin, Variables, Warning};
 
 /// The ends of the names of files that the platform takes into a flow's code, besides those of `package_suffixes`.
 const FLOW_SUFFIXES: [&str; 3] = [".py", ".R", ".RDS"];
@@ -28,132 +36,21 @@ const DEPLOYMENT_SUFFIXES: [&str; 13] =
 /// The folder of the project's shared packages.
 const SOURCE: &str = "src";
 const OBPROJECT: &str = "obproject.toml";
-
-/// The code files of one component.
-#[derive(Debug, Clone, Default)]
-pub struct CodeFiles {
-    /// What components share: `src/`. Sorted by path, empty for a plain project.
-    pub shared: Vec<CodeFile>,
-    /// The component's own files, sorted by path.
-    pub own: Vec<CodeFile>,
-    /// What is left out, sorted by path.
-    pub left_out: Vec<LeftOut>,
-    /// What was left out that its author might miss, and what is surprising.
-    pub warnings: Vec<Warning>,
-}
-
-/// One file or symbolic link of a code layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CodeFile {
-    /// The path in the image: relative, `/` as separator, such as `app/flows/trainer/flow.py`. Never with `.` or `..`,
-    /// nor with a name that would delete files.
-    pub path: String,
-    /// Where it is, absolute.
-    pub source: PathBuf,
-    /// What it is.
-    pub kind: CodeFileKind,
-}
-
-/// What a code file is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CodeFileKind {
-    /// A regular file.
-    File {
-        /// Whether its owner may execute it.
-        executable: bool,
-        /// Its size in bytes when it was found.
-        size: u64,
-    },
-    /// A symbolic link to another file or directory of the image's code.
-    Symlink {
-        /// The target, relative to the link's directory.
-        target: String,
-    },
-}
-
-/// A file or directory that is not in an image's code.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LeftOut {
-    /// Relative to the project; of a directory with `/` at its end: nothing in it is taken.
-    pub path: String,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// Why something is left out of an image's code.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// It holds, or is likely to hold, credentials or keys. Its author is told.
-    Secret,
-    /// History and settings of version control.
-    VersionControl,
-    /// It can be made again, or belongs to a tool on the author's machine.
-    Tool,
-    /// A lock: it says what the environment is made of, and a build may write it.
-    Lock,
-    /// Its name begins with a dot.
-    Hidden,
-    /// The platform takes files by the ends of their names, and this one's is none of them.
-    Suffix,
-    /// It is beside the packages in `src/`, and no module.
-    NoPackage,
-    /// A pattern of `.dockerignore` or the like leaves it out.
-    Ignored(Origin),
-    /// A symbolic link that leads nowhere.
-    BrokenLink,
-    /// A symbolic link to a directory that holds it.
-    Cycle,
-    /// It is neither a file nor a directory.
-    Special,
-}
-
-impl Reason {
-    /// One word for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Secret => "secret",
-            Self::VersionControl => "version-control",
-            Self::Tool => "tool",
-            Self::Lock => "lock",
-            Self::Hidden => "hidden",
-            Self::Suffix => "suffix",
-            Self::NoPackage => "no-package",
-            Self::Ignored(_) => "ignored",
-            Self::BrokenLink => "broken-link",
-            Self::Cycle => "cycle",
-            Self::Special => "special",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Secret => "may hold credentials",
-            Self::VersionControl => "version control",
-            Self::Tool => "a cache, or a tool's own",
-            Self::Lock => "a lock",
-            Self::Hidden => "hidden",
-            Self::Suffix => "not among the suffixes",
-            Self::NoPackage => "no package or module",
-            Self::Ignored(origin) => return write!(f, "left out by {origin}"),
-            Self::BrokenLink => "a link that leads nowhere",
-            Self::Cycle => "a link to a directory that holds it",
-            Self::Special => "neither a file nor a directory",
-        })
-    }
-}
+/// Where libraries from outside the project are in the image.
+const LIBRARIES: &str = "opt/libraries";
 
 /// What may be chosen about code files.
 #[derive(Debug, Clone, Default)]
 pub struct CodeOptions {
     /// Whether what `.gitignore` files name is left out.
     pub gitignore: bool,
+    /// Packages from outside the project, or folders that hold them.
+    pub libraries: Vec<PathBuf>,
 }
 
-/// Finds the code files of a component, with nothing chosen.
+/// Finds the code files of a component, with nothing chosen and nothing from outside the project.
 pub fn code_files(project: &Project, component: &Component) -> Result<CodeFiles, Error> {
-    CodeReader::new(project, &CodeOptions::default())?.files(component)
+    CodeReader::new(project, &CodeOptions::default(), &|_| None)?.files(component)
 }
 
 /// Finds the code files of a project's components. What they share is looked for once.
@@ -161,7 +58,10 @@ pub fn code_files(project: &Project, component: &Component) -> Result<CodeFiles,
 pub struct CodeReader<'p> {
     project: &'p Project,
     ignore: Ignore,
+    libraries: Libraries,
     known: Mutex<BTreeMap<Common, Arc<Found>>>,
+    /// What modules tell, by their files.
+    facts: Mutex<BTreeMap<PathBuf, Arc<Facts>>>,
 }
 
 /// What several components have.
@@ -174,10 +74,12 @@ enum Common {
 }
 
 impl<'p> CodeReader<'p> {
-    /// Reads what the project itself leaves out.
-    pub fn new(project: &'p Project, options: &CodeOptions) -> Result<Self, Error> {
+    /// Reads what the project itself leaves out. `variables` tell where libraries may be: `PYTHONPATH`, `VIRTUAL_ENV`,
+    /// `CONDA_PREFIX`.
+    pub fn new(project: &'p Project, options: &CodeOptions, variables: Variables<'_>) -> Result<Self, Error> {
         let ignore = Ignore::read(&Root { path: project.root.clone() }, options.gitignore)?;
-        Ok(Self { project, ignore, known: Mutex::default() })
+        let libraries = Libraries::find(project, &options.libraries, variables)?;
+        Ok(Self { project, ignore, libraries, known: Mutex::default(), facts: Mutex::default() })
     }
 
     /// The files of a component: for a flow its folder and the packages in `src/`, for a deployment the project, or the
@@ -193,12 +95,17 @@ impl<'p> CodeReader<'p> {
                     build_output: true,
                     ..Rules::default()
                 };
-                code.add(&self.walk("", &rules)?, |path| Some((Layer::Own, path.to_owned())));
+                code.add(&self.walk("", &rules)?, |path| Some((Layer::Own, app(path))));
             }
             ComponentKind::Flow => self.flow(component, &mut code)?,
             ComponentKind::Deployment => self.deployment(component, &mut code)?,
         }
-        Ok(code.finish())
+        for library in &self.libraries.chosen {
+            self.library(library, &mut code)?;
+        }
+        let mut code = code.finish();
+        code.warn_of_standard_names(component);
+        Ok(code)
     }
 
     fn walk(&self, folder: &str, rules: &Rules<'_>) -> Result<Found, Error> {
@@ -218,7 +125,7 @@ impl<'p> CodeReader<'p> {
 
     fn flow(&self, component: &Component, code: &mut Gathered) -> Result<(), Error> {
         let source = self.shared(Common::Source, || packages::source(&self.project.root, &self.ignore))?;
-        code.add(&source, |path| Some((Layer::Shared, path.to_owned())));
+        code.add(&source, |path| Some((Layer::Shared, app(path))));
 
         let stated = component.code.suffixes.clone().unwrap_or_else(|| vec![PACKAGE_SUFFIXES.to_owned()]);
         let list: Vec<String> =
@@ -230,11 +137,13 @@ impl<'p> CodeReader<'p> {
         always.extend(self.readme(component));
         let rules = Rules { suffixes: Some(&suffixes), always, ..Rules::default() };
         let own = self.walk(&component.folder, &rules)?;
-        code.add(&own, |path| Some((Layer::Own, path.to_owned())));
+        code.add(&own, |path| Some((Layer::Own, app(path))));
         let within = format!("{}/", component.folder);
         for file in rules.always.iter().filter(|file| !file.starts_with(&within)) {
-            code.add(&self.walk(file, &rules)?, |path| Some((Layer::Own, path.to_owned())));
+            code.add(&self.walk(file, &rules)?, |path| Some((Layer::Own, app(path))));
         }
+
+        self.imported(component, code)?;
 
         let flow = format!("{within}flow.py");
         if !own.files.iter().any(|file| file.path == flow) {
@@ -256,6 +165,110 @@ impl<'p> CodeReader<'p> {
             format!("{files} is left out, as the platform's client leaves it out: {ADD_SUFFIX}")
         });
         Ok(())
+    }
+
+    /// Adds what the code imports from elsewhere: from the project's root, which is on the path as `src/` is, and
+    /// libraries of the organization.
+    fn imported(&self, component: &Component, code: &mut Gathered) -> Result<(), Error> {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let mut parsed: BTreeSet<PathBuf> = BTreeSet::new();
+        loop {
+            let sources: Vec<PathBuf> = code.files.values().map(|(_, file)| file.source.clone()).collect();
+            let mut names = BTreeSet::new();
+            for source in sources {
+                if source.extension().is_some_and(|suffix| suffix == "py") && parsed.insert(source.clone()) {
+                    names.extend(self.facts(&source).imports.iter().cloned());
+                }
+            }
+            names.retain(|name| seen.insert(name.clone()) && !shadow::is_standard(name));
+            if names.is_empty() {
+                return Ok(());
+            }
+            for name in names {
+                let folders =
+                    [component.folder.as_str(), SOURCE].map(|folder| self.project.root.join(folder));
+                let is_there = |folder: &PathBuf| {
+                    folder.join(&name).join("__init__.py").is_file()
+                        || folder.join(format!("{name}.py")).is_file()
+                };
+                if !folders.iter().any(is_there) && !self.imported_from_root(&name, code)? {
+                    self.imported_from_outside(&name, code)?;
+                }
+            }
+        }
+    }
+
+    /// Adds a package or module of the project's root, if it has one of this name.
+    fn imported_from_root(&self, name: &str, code: &mut Gathered) -> Result<bool, Error> {
+        if matches!(name, SOURCE | "flows" | "deployments") {
+            return Ok(false);
+        }
+        let root = &self.project.root;
+        let file_names = [name.to_owned(), format!("{name}.py")];
+        let Some(found) = file_names.iter().find_map(|file_name| packages::importable(root, file_name))
+        else {
+            return Ok(false);
+        };
+        // A folder without `__init__.py` may only have the name of a distribution.
+        if found.module == found.file_name && root.join(&found.file_name).is_dir() && !found.has_policy {
+            return Ok(false);
+        }
+        if !found.has_policy {
+            code.warnings.push(packages::no_policy(&found.module));
+        }
+        let rules = Rules { hidden: true, ..Rules::default() };
+        code.add(&self.walk(&found.file_name, &rules)?, |path| Some((Layer::Own, app(path))));
+        Ok(true)
+    }
+
+    /// Adds a library of the organization, if there is one of this name.
+    fn imported_from_outside(&self, name: &str, code: &mut Gathered) -> Result<(), Error> {
+        let chosen = self.libraries.chosen.iter().any(|chosen| chosen.library.name == name);
+        let Some(found) = self.libraries.get(name).filter(|_| !chosen) else { return Ok(()) };
+        let Library { path, origin, .. } = &found.library;
+        let message = match (found.has_policy, origin) {
+            (true, _) => format!(
+                "the library `{name}` goes into the image from outside the project: {}",
+                path.display()
+            ),
+            (false, LibraryOrigin::Environment) => return Ok(()),
+            (false, _) => format!(
+                "the library `{name}` is left out: {} has no METAFLOW_PACKAGE_POLICY = 'include' (--library takes it \
+                 all the same)",
+                path.display()
+            ),
+        };
+        code.warnings.push(Warning::general(message));
+        if found.has_policy { self.library(&found, code) } else { Ok(()) }
+    }
+
+    /// Adds all files of a library.
+    fn library(&self, found: &Located, code: &mut Gathered) -> Result<(), Error> {
+        let rules = Rules { hidden: true, ..Rules::default() };
+        let ignore = Ignore::default();
+        for part in [Some(&found.file_name), found.metadata.as_ref()].into_iter().flatten() {
+            let mut files = Walk::run(&found.folder, part, &ignore, &rules)?;
+            // What is said of files of the project has their paths there; these are elsewhere.
+            let shown = |path: &str| found.folder.join(path).display().to_string();
+            for origin in files.warnings.iter_mut().filter_map(|warning| warning.origin.as_mut()) {
+                origin.file = shown(&origin.file);
+            }
+            files.left_out.iter_mut().for_each(|out| out.path = shown(&out.path));
+            code.add(&files, |path| Some((Layer::Shared, format!("{LIBRARIES}/{path}"))));
+        }
+        code.libraries.push(found.library.clone());
+        Ok(())
+    }
+
+    /// What a module tells.
+    fn facts(&self, path: &Path) -> Arc<Facts> {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = facts.get(path) {
+            return Arc::clone(known);
+        }
+        let found = Arc::new(packages::facts(path).unwrap_or_default());
+        facts.insert(path.to_owned(), Arc::clone(&found));
+        found
     }
 
     /// The files that a flow's configurations are read from, that of the project's own one included.
@@ -282,7 +295,7 @@ impl<'p> CodeReader<'p> {
             let source = format!("{SOURCE}/");
             code.add(&found, |path| {
                 let layer = if path.starts_with(&source) { Layer::Shared } else { Layer::Own };
-                Some((layer, path.to_owned()))
+                Some((layer, app(path)))
             });
         }
         for folder in package.paths.iter().filter(|_| !package.is_whole_project()) {
@@ -296,13 +309,13 @@ impl<'p> CodeReader<'p> {
             let within = format!("{folder}/");
             code.add(&found, |path| {
                 let path = path.strip_prefix(&within).unwrap_or_else(|| name(path));
-                Some((Layer::Own, path.to_owned()))
+                Some((Layer::Own, app(path)))
             });
         }
         let always: BTreeSet<String> = self.readme(component).into_iter().collect();
         for file in &always {
             let rules = Rules { always: always.clone(), ..rules.clone() };
-            code.add(&self.walk(file, &rules)?, |path| Some((Layer::Own, path.to_owned())));
+            code.add(&self.walk(file, &rules)?, |path| Some((Layer::Own, app(path))));
         }
         let folders = [format!("{}/", component.folder), format!("{SOURCE}/")];
         let out = code.left_out.iter().filter(|out| {
@@ -355,84 +368,12 @@ fn inside(path: &Path) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// The place of a file of the project in the image.
+fn app(path: &str) -> String {
+    format!("app/{path}")
+}
+
 /// The last part of a path.
 fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-/// Which layer a file goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layer {
-    Shared,
-    Own,
-}
-
-/// The files of a component as they come together, by their paths below `/app`.
-#[derive(Default)]
-struct Gathered {
-    files: BTreeMap<String, (Layer, FoundFile)>,
-    left_out: Vec<LeftOut>,
-    warnings: Vec<Warning>,
-}
-
-impl Gathered {
-    /// Adds what was found, each file at the place that `place` gives it.
-    fn add(&mut self, found: &Found, place: impl Fn(&str) -> Option<(Layer, String)>) {
-        for file in &found.files {
-            let Some((layer, path)) = place(&file.path) else { continue };
-            let file = FoundFile { link: file.link.clone().filter(|_| path == file.path), ..file.clone() };
-            if let Some((_, other)) = self.files.get(&path)
-                && other.source != file.source
-            {
-                let message = format!("it takes the place of {} at /app/{path}", other.path);
-                self.warnings.push(Warning::at(Origin::file(&file.path), message));
-            }
-            self.files.insert(path, (layer, file));
-        }
-        self.left_out.extend(found.left_out.iter().cloned());
-        self.warnings.extend(found.warnings.iter().cloned());
-    }
-
-    /// Warns of files, if there are any, the first few of them named.
-    fn warn_of<'f>(
-        &mut self,
-        folder: &str,
-        files: impl Iterator<Item = &'f str>,
-        message: impl FnOnce(String) -> String,
-    ) {
-        const NAMED: usize = 3;
-        let within = format!("{folder}/");
-        let files: Vec<&str> = files.map(|file| file.strip_prefix(&within).unwrap_or(file)).collect();
-        if files.is_empty() {
-            return;
-        }
-        let named: Vec<String> = files.iter().take(NAMED).map(|file| format!("`{file}`")).collect();
-        let mut text = named.join(", ");
-        if files.len() > NAMED {
-            text += &format!(" and {} more", files.len() - NAMED);
-        }
-        self.warnings.push(Warning::at(Origin::file(folder), message(text)));
-    }
-
-    fn finish(mut self) -> CodeFiles {
-        self.left_out.sort();
-        self.left_out.dedup();
-        self.warnings.dedup();
-        let mut code = CodeFiles { left_out: self.left_out, warnings: self.warnings, ..CodeFiles::default() };
-        let is_there = |link: &walk::Link| {
-            link.to_directory || self.files.get(&link.names).is_some_and(|(_, file)| file.link.is_none())
-        };
-        for (path, (layer, file)) in &self.files {
-            let kind = match &file.link {
-                Some(link) if is_there(link) => CodeFileKind::Symlink { target: link.target.clone() },
-                _ => CodeFileKind::File { executable: file.executable, size: file.size },
-            };
-            let file = CodeFile { path: format!("app/{path}"), source: file.source.clone(), kind };
-            match layer {
-                Layer::Shared => code.shared.push(file),
-                Layer::Own => code.own.push(file),
-            }
-        }
-        code
-    }
 }

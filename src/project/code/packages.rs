@@ -46,9 +46,7 @@ pub(super) fn source(root: &Path, ignore: &Ignore) -> Result<Found, Error> {
             let path = join(SOURCE, &name);
             match importable(&folder, &name) {
                 Some(importable) if !importable.has_policy => {
-                    let message = "it has no METAFLOW_PACKAGE_POLICY = 'include': it is in the image, but the platform's \
-                                   client does not bring it to flows";
-                    warnings.push(Warning::at(Origin::file(join(SOURCE, &importable.module)), message));
+                    warnings.push(no_policy(&join(SOURCE, &importable.module)));
                 }
                 Some(_) => {}
                 None => {
@@ -66,6 +64,13 @@ pub(super) fn source(root: &Path, ignore: &Ignore) -> Result<Found, Error> {
         found.warnings.push(Warning::at(Origin::file(first.path.trim_end_matches('/')), message));
     }
     Ok(found)
+}
+
+/// The warning that the platform does not bring a package or module, by the file that would say so.
+pub(super) fn no_policy(file: &str) -> Warning {
+    let message = "it has no METAFLOW_PACKAGE_POLICY = 'include': it is in the image, but the platform's client does not \
+                   bring it to flows";
+    Warning::at(Origin::file(file), message)
 }
 
 /// The names in a folder that are UTF-8, sorted; none if there is no such folder.
