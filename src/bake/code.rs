@@ -7,7 +7,7 @@ use super::Error;
 use super::assemble::wheels;
 use super::context::Context;
 use super::locks::Locked;
-use super::report::{CodeLayer, CodeReport, FileReport, LeftOutReport, LibraryReport, Report, WarningReport};
+use super::report::{CodeLayer, CodeReport, FileReport, LeftOutReport, LibraryReport, Report};
 use crate::layer::{self, FileEntry, FileKind, FileSource, PREFIX};
 use crate::model::{Origin, PackageName, Warning};
 use crate::project::{CodeFile, CodeFileKind, CodeFiles, CodeReader, Component, Library, Reason};
@@ -31,7 +31,7 @@ impl Code {
         &self,
         context: &Context<'_>,
         locked: &Locked<'_>,
-        warnings: &mut Vec<WarningReport>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<(), Error> {
         let site = format!("{PREFIX}/lib/python{}/site-packages/", locked.lock.target.python);
         for wheel in wheels(&locked.lock)? {
@@ -45,7 +45,7 @@ impl Code {
                 let message =
                     format!("its name hides `{name}` of the distribution {}: rename it", wheel.pin.name);
                 let path = path.strip_prefix("app/").unwrap_or(path);
-                warnings.push((&Warning::at(Origin::file(path), message)).into());
+                warnings.push(Warning::at(Origin::file(path), message));
             }
         }
         Ok(())
@@ -62,18 +62,14 @@ fn module(path: &str) -> Option<String> {
 }
 
 /// Lists the files; their bytes are read later.
-pub fn files(
-    context: &Context<'_>,
-    locked: &Locked<'_>,
-    warnings: &mut Vec<WarningReport>,
-) -> Result<Code, Error> {
+pub fn files(context: &Context<'_>, locked: &Locked<'_>, warnings: &mut Vec<Warning>) -> Result<Code, Error> {
     let component = locked.unit.component;
     let mut files = context.code.files(component)?;
     let pins = &locked.lock.pins;
     files.without_installed(|name| {
         PackageName::from_str(name).is_ok_and(|name| pins.iter().any(|pin| pin.name == name))
     });
-    warnings.extend(files.warnings.iter().map(Into::into));
+    warnings.append(&mut files.warnings);
     let shared = files.shared.iter().map(entry).collect();
     let mut own: Vec<FileEntry> = files.own.iter().map(entry).collect();
     if let Some(package) = &component.package {

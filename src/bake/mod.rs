@@ -21,10 +21,11 @@ mod skeleton;
 pub use error::{Error, with_causes};
 pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
+pub use records::CacheKey;
 pub use report::{
     CodeLayer, CodeReport, EnvironmentReport, ErrorReport, FileReport, ImageReport, LayerOrigin, LayerReport,
-    LeftOutReport, LibraryReport, LockReport, LockStatus, OriginReport, PackageReport, PlatformReport,
-    Report, Role, Timings, Transfer, TransferReport, WarningReport,
+    LeftOutReport, LibraryReport, LockReport, LockStatus, OriginReport, PackageReport, PlannedReport,
+    PlatformReport, Report, Role, Timings, Transfer, TransferReport, WarningReport,
 };
 
 use context::Context;
@@ -90,7 +91,7 @@ async fn stages(
     let units = environments::prepare(&context, &components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;
     if matches!(goal, Goal::Build | Goal::Plan) {
-        images::make(&context, locked, report, failures).await;
+        images::make(&context, &locked, report, failures).await;
     }
     context.account(report);
     Ok(())

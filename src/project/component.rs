@@ -34,6 +34,8 @@ pub struct Project {
     pub assets: Vec<Asset>,
     /// The package indexes that its files name.
     pub indexes: IndexSettings,
+    /// The files, relative to it, that hold credentials for an index: they stay out of images.
+    pub secret_files: Vec<String>,
     /// What its author should know.
     pub warnings: Vec<Warning>,
 }

@@ -149,7 +149,7 @@ fn unstated(
     if let Some(pyproject) = pyproject
         && let Some((own, mut indexes)) = pyproject.dependencies(root, variables)?
     {
-        indexes.merge(pyproject.indexes(false, warnings)?)?;
+        indexes.merge(pyproject.indexes(false, variables, warnings)?)?;
         if has_requirements {
             let message = format!("it is not read: {} counts", pyproject.file());
             warnings.push(Warning::at(Origin::file(&requirements), message));

@@ -11,6 +11,7 @@ mod discover;
 mod error;
 mod flow;
 mod glob;
+mod indexes;
 mod pyproject;
 mod python;
 mod shell;

@@ -21,6 +21,8 @@ pub(in crate::project) struct Ignore {
     /// The file at the root, and its patterns.
     docker: Option<(&'static str, Vec<Pattern>)>,
     git: Option<Git>,
+    /// Files that hold credentials.
+    pub secrets: Vec<String>,
 }
 
 /// `.gitignore` files, each for its own directory and those below.
@@ -70,7 +72,7 @@ impl Ignore {
             }
         }
         let git = if git { Some(Git::new(root)?) } else { None };
-        Ok(Self { docker, git })
+        Ok(Self { docker, git, secrets: Vec::new() })
     }
 
     /// The rule that leaves out a path relative to the project, if one does. Of directories only those are to be asked
@@ -279,7 +281,10 @@ mod tests {
     use super::*;
 
     fn docker(text: &str) -> Ignore {
-        Ignore { docker: Some((DOCKER, patterns(DOCKER, text, docker_pattern).unwrap())), git: None }
+        Ignore {
+            docker: Some((DOCKER, patterns(DOCKER, text, docker_pattern).unwrap())),
+            ..Ignore::default()
+        }
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl<'p> CodeReader<'p> {
     /// Reads what the project itself leaves out. `variables` tell where libraries may be: `PYTHONPATH`, `VIRTUAL_ENV`,
     /// `CONDA_PREFIX`.
     pub fn new(project: &'p Project, options: &CodeOptions, variables: Variables<'_>) -> Result<Self, Error> {
-        let ignore = Ignore::read(&Root { path: project.root.clone() }, options.gitignore)?;
+        let mut ignore = Ignore::read(&Root { path: project.root.clone() }, options.gitignore)?;
+        ignore.secrets.clone_from(&project.secret_files);
         let libraries = Libraries::find(project, &options.libraries, variables)?;
         Ok(Self { project, ignore, libraries, known: Mutex::default(), facts: Mutex::default() })
     }

@@ -218,6 +218,9 @@ impl<'a> Walk<'a> {
         {
             return Some(Reason::Ignored(rule.origin));
         }
+        if self.ignore.secrets.iter().any(|secret| secret == path) {
+            return Some(Reason::Secret);
+        }
         if let Some(reason) = exclude::by_name(parent, name) {
             return Some(reason);
         }
@@ -263,7 +266,10 @@ impl<'a> Walk<'a> {
         let inside = inside.to_string_lossy();
         let rule =
             self.ignore.rule(&inside, metadata.is_dir()).filter(|rule| rule.prunes || metadata.is_file());
-        let reason = exclude::by_path(Path::new(&*inside)).or(rule.map(|rule| Reason::Ignored(rule.origin)));
+        let secret = self.ignore.secrets.iter().any(|secret| *secret == inside).then_some(Reason::Secret);
+        let reason = secret
+            .or_else(|| exclude::by_path(Path::new(&*inside)))
+            .or(rule.map(|rule| Reason::Ignored(rule.origin)));
         if let Some(reason) = reason {
             self.left_out(&path, metadata.is_dir(), reason);
             return Ok(());
