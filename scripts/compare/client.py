@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,8 +76,11 @@ class Client:
     def _environments(self, run):
         bakes = self.standin.bakes[run["run"]]
         if run["component"].startswith("deployment/"):
-            # No image is baked where nothing is to be installed.
-            return {"": environment(bakes[0]) if bakes else NOTHING}
+            if bakes:
+                return {"": environment(bakes[0])}
+            # No image is baked where nothing is to be installed: the one that is named is used as it is.
+            image = re.search(r"Using the docker image : (\S+)", run["stdout"])[1]
+            return {"": Environment(None, (), None if image == DEFAULT_IMAGE else image)}
         images = {}
         for template in workflow(run["stdout"])["spec"]["templates"]:
             step = template.get("metadata", {}).get("annotations", {}).get("metaflow/step_name")
@@ -98,9 +102,6 @@ class Client:
                 with tarfile.open(fileobj=BytesIO(blob), mode="r:gz") as package:
                     return sorted({member.name.lstrip("/") for member in package})
         return []
-
-
-NOTHING = Environment(None, (), None)
 
 
 def environment(bake):

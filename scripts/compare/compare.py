@@ -29,33 +29,33 @@ def projects():
 class Case:
     """One point at which both sides are compared, as the rules see it."""
 
-    def __init__(self, project, component, step, field, client, ours, warnings):
-        self.project, self.component, self.step, self.field = project, component, step, field
-        self.client, self.ours, self.warnings = client, ours, warnings
+    def __init__(self, project, component, step, field, client, ours, side):
+        self.project, self.component, self.step, self.field = project.name, component, step, field
+        self.client, self.ours, self.warnings = client, ours, side.warnings
 
     def __str__(self):
         place = "/".join(filter(None, [self.project, self.component, self.step]))
         return f"{place}: {self.field}:\n    client: {self.client}\n    ours:   {self.ours}"
 
 
-def cases(name, client, ours):
+def cases(project, client, ours):
     """Everything in which the two sides differ."""
     if client.error or ours.error:
         if bool(client.error) != bool(ours.error):
-            yield Case(name, "", "", "error", client.error, ours.error, ours.warnings)
+            yield Case(project, "", "", "error", client.error, ours.error, ours)
         return
     for component in sorted(client.environments.keys() | ours.environments.keys()):
         theirs, mine = client.environments.get(component), ours.environments.get(component)
         if theirs is None or mine is None:
-            yield Case(name, component, "", "component", theirs is not None, mine is not None, ours.warnings)
+            yield Case(project, component, "", "component", theirs is not None, mine is not None, ours)
             continue
         for step in sorted(theirs.keys() | mine.keys()):
             a, b = theirs.get(step), mine.get(step)
             if a is None or b is None:
-                yield Case(name, component, step, "step", a is not None, b is not None, ours.warnings)
+                yield Case(project, component, step, "step", a is not None, b is not None, ours)
                 continue
             for field in ("python", "requirements", "base"):
-                case = Case(name, component, step, field, getattr(a, field), getattr(b, field), ours.warnings)
+                case = Case(project, component, step, field, getattr(a, field), getattr(b, field), ours)
                 if case.client != case.ours:
                     yield case
 
@@ -71,7 +71,7 @@ def main():
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for path, (theirs, mine) in zip(chosen, pool.map(both, chosen)):
-                found = list(cases(path.name, theirs, mine))
+                found = list(cases(path, theirs, mine))
                 open_cases = []
                 for case in found:
                     rule = differences.explain(case)
@@ -79,7 +79,7 @@ def main():
                     if rule is None:
                         open_cases.append(case)
                 compared = sum(len(steps) for steps in mine.environments.values())
-                result = f"refused by both ({mine.error})" if mine.error and theirs.error else f"{compared} environments"
+                result = f"refused by both ({mine.error} | {theirs.error[:160]})" if mine.error and theirs.error else f"{compared} environments"
                 stated = len(found) - len(open_cases)
                 print(f"{path.name}: {result}, {stated} stated differences, {len(open_cases)} others", flush=True)
                 for case in open_cases:

@@ -30,6 +30,10 @@ def environment(run):
         "METAFLOW_S3_ENDPOINT_URL": STANDIN,
         "METAFLOW_FAST_BAKERY_URL": f"{STANDIN}/bake/{run}",
         "METAFLOW_KUBERNETES_NAMESPACE": "default",
+        "METAFLOW_ARGO_EVENTS_EVENT": "event",
+        "METAFLOW_ARGO_EVENTS_EVENT_SOURCE": "source",
+        "METAFLOW_ARGO_EVENTS_SERVICE_ACCOUNT": "account",
+        "METAFLOW_ARGO_EVENTS_WEBHOOK_URL": "https://events.invalid",
         "METAFLOW_USER": "somebody",
         "OBP_PERIMETER": "default",
     }

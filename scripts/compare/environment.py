@@ -1,5 +1,6 @@
 """What is compared: environments, in one spelling."""
 
+import re
 import sys
 from typing import NamedTuple, Optional
 
@@ -12,6 +13,8 @@ from metaflow._vendor.packaging.version import InvalidVersion, Version
 PINS = ("requests>=2.21.0", "boto3>=1.14.0")
 # The Python that the client runs in, which it sends for deployments that ask for none.
 OWN_PYTHON = "the client's own"
+# `name==!=1.5`.
+NOT_EQUAL_BUG = re.compile(r"(^[\w.\-\[\],]+)==!=")
 
 
 class Environment(NamedTuple):
@@ -46,6 +49,11 @@ def normalized(text):
     return canonicalize_name(requirement.name) + extras + specifiers + url + marker
 
 
+def canonical(text):
+    """The canonical name in a requirement."""
+    return canonicalize_name(re.match(r"[\w.\-]+", text)[0])
+
+
 def client_requirements(pip, conda):
     """The requirements of a request, without the client's own."""
     found = [normalized(text) for text in pip if text not in PINS]
@@ -64,7 +72,8 @@ def client_python(text):
     if text == "%d.%d.%d" % sys.version_info[:3]:
         return OWN_PYTHON
     try:
-        bare = text.lstrip("=").strip()
+        # The client strips the operator of `==3.12.*`.
+        bare = text.lstrip("=").strip().removesuffix(".*")
         release = Version(bare).release
         return our_python(f"=={bare}.*" if len(release) <= 2 else f"=={bare}")
     except InvalidVersion:

@@ -36,7 +36,11 @@ fn run(arguments: &Arguments) -> ExitCode {
         },
         Command::Plan(plan) => match plan.build.options() {
             Ok(options) => {
-                let goal = if plan.environments { Goal::Environments } else { Goal::Plan };
+                let goal = match (plan.files, plan.environments) {
+                    (true, _) => Goal::Files,
+                    (_, true) => Goal::Environments,
+                    _ => Goal::Plan,
+                };
                 bake(arguments, options, goal, &plan.build.report)
             }
             Err(message) => output::usage(&message),

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
 use crate::bake::{
-    Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer,
+    CodeLayer, Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer,
 };
 use crate::model::ExitCode;
 
@@ -99,6 +99,7 @@ pub fn outcome(outcome: &Outcome, goal: Goal, arguments: &ReportArguments, quiet
         },
         Format::Text if goal == Goal::Plan => stdout(&plan(report)),
         Format::Text if goal == Goal::Environments => stdout(&environments(report)),
+        Format::Text if goal == Goal::Files => stdout(&files(report)),
         Format::Text => {
             if !quiet {
                 stderr(&summary(report, goal));
@@ -181,6 +182,40 @@ fn environments(report: &Report) -> String {
             }
             text += ":\n";
             text += &origins(&request.origins);
+        }
+    }
+    text
+}
+
+/// The files of the code layers, and what is left out.
+fn files(report: &Report) -> String {
+    let mut text = format!("project {}\n", report.project);
+    for code in report.code.iter().flatten() {
+        text += &format!(
+            "\ncode of {}/{}: {} files, {}\n",
+            code.kind,
+            code.component,
+            code.files.len(),
+            size(code.size)
+        );
+        for file in &code.files {
+            let bytes = file.size.map(size).unwrap_or_default();
+            let link = file.link.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
+            let layer = match file.layer {
+                CodeLayer::Shared => "shared",
+                CodeLayer::Own => "own",
+            };
+            text += &format!("  {layer:<6} {bytes:>9}  /{}{link}\n", file.path);
+        }
+        for library in &code.libraries {
+            text += &format!("  library {} from {} ({})\n", library.name, library.path, library.origin);
+        }
+        if !code.left_out.is_empty() {
+            text += "  left out:\n";
+        }
+        let width = code.left_out.iter().map(|out| out.path.chars().count()).max().unwrap_or(0).min(60);
+        for out in &code.left_out {
+            text += &format!("    {:<width$}  {}\n", out.path, out.message);
         }
     }
     text
