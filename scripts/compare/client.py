@@ -70,7 +70,7 @@ class Client:
         for run in result["components"]:
             if run["code"] == 0:
                 environments[run["component"]] = self._environments(run)
-                files[run["component"]] = self._files(run["run"])
+                files[run["component"]] = in_image(copy, run["component"], self._files(run["run"]))
         return Side(environments, files, "; ".join(errors), [], "\n".join(logs))
 
     def _environments(self, run):
@@ -112,6 +112,27 @@ def environment(bake):
         client_requirements(bake.get("pipRequirements", []), bake.get("condaMatchspecs", [])),
         None if base == DEFAULT_IMAGE else base,
     )
+
+
+# What the client brings of its own.
+CLIENTS_OWN = (".mf_code/metaflow", ".mf_code/obproject/", ".mf_meta/", ".mf_install", "project_spec.json")
+
+
+def in_image(project, component, paths):
+    """The paths of a code package as they are in an image: a flow's in its folder, modules where they are imported from."""
+    found = []
+    for path in paths:
+        if path.startswith(CLIENTS_OWN) or path in (".mf_code", ".mf_meta"):
+            continue
+        module = path.removeprefix(".mf_code/")
+        if module != path:
+            path = f"app/src/{module}" if (project / "src" / module).exists() else f"app/{module}"
+        elif component.startswith("flow/"):
+            path = f"app/flows/{component[5:]}/{path}"
+        else:
+            path = f"app/{path}"
+        found.append(path)
+    return sorted(found)
 
 
 def workflow(stdout):

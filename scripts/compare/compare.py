@@ -45,6 +45,10 @@ def cases(project, client, ours):
             yield Case(project, "", "", "error", client.error, ours.error, ours)
         return
     for component in sorted(client.environments.keys() | ours.environments.keys()):
+        files = client.files.get(component, []), ours.files.get(component, [])
+        if files[0] != files[1]:
+            only = lambda a, b: tuple(path for path in a if path not in b)
+            yield Case(project, component, "", "files", only(*files), only(files[1], files[0]), ours)
         theirs, mine = client.environments.get(component), ours.environments.get(component)
         if theirs is None or mine is None:
             yield Case(project, component, "", "component", theirs is not None, mine is not None, ours)

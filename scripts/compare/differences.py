@@ -68,11 +68,24 @@ def the_client_keeps_one_package_under_two_names(case):
 
 
 @rule
+def locks_and_expectations_are_not_code(case):
+    """The client takes every text file of the project into a deployment. Locks stay out of images here."""
+    return case.field == "files" and not case.ours and all(path.endswith("pylock.toml") for path in case.client)
+
+
+@rule
+def packages_in_src_are_there_whether_imported_or_not(case):
+    """The client brings the packages of `src/` that a flow imports while it is deployed; an import inside of a step does not
+    count. Here all of `src/` that has the policy is there."""
+    return case.field == "files" and not case.client and all(path.startswith("app/src/") for path in case.ours)
+
+
+@rule
 def a_file_beside_the_configuration_adds_to_the_project(case):
     """The client never reads `deployments/NAME/requirements.txt` or `pyproject.toml`. Here, in a deployment that names no
     dependencies, its entries are laid over the project's: whoever writes such a file means it. A warning says so."""
     folder = "deployments/" + case.component.partition("/")[2]
-    return is_deployment(case) and warned(case, "the platform's client would not read it", folder)
+    return case.field in ("python", "requirements") and is_deployment(case) and warned(case, "the platform's client would not read it", folder)
 
 
 @rule
