@@ -115,7 +115,7 @@ def environment(bake):
 
 
 # What the client brings of its own.
-CLIENTS_OWN = (".mf_code/metaflow", ".mf_code/obproject/", ".mf_meta/", ".mf_install", "project_spec.json")
+CLIENTS_OWN = (".mf_code/metaflow", ".mf_code/obproject/", ".mf_code/highlight_card/", ".mf_meta/", ".mf_install", "project_spec.json")
 
 
 def in_image(project, component, paths):

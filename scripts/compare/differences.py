@@ -67,17 +67,23 @@ def the_client_keeps_one_package_under_two_names(case):
     return same and bool(extra) and all(canonical(text) in kept for text in extra)
 
 
-@rule
-def locks_and_expectations_are_not_code(case):
-    """The client takes every text file of the project into a deployment. Locks stay out of images here."""
-    return case.field == "files" and not case.ours and all(path.endswith("pylock.toml") for path in case.client)
+CONFIGURATIONS = (".json", ".toml", ".yaml", ".yml", ".txt")
 
 
 @rule
-def packages_in_src_are_there_whether_imported_or_not(case):
-    """The client brings the packages of `src/` that a flow imports while it is deployed; an import inside of a step does not
-    count. Here all of `src/` that has the policy is there."""
-    return case.field == "files" and not case.client and all(path.startswith("app/src/") for path in case.ours)
+def files_of_configurations_come_along(case):
+    """The client reads a flow's configurations when it is deployed, and sends their values. Here the files themselves are in
+    the image, `obproject.toml` among them: the flow reads them when it starts."""
+    return case.field == "files" and not case.client and all(path.endswith(CONFIGURATIONS) for path in case.ours)
+
+
+@rule
+def packages_come_along_whole(case):
+    """The client brings the packages that are imported while a flow is deployed; an import inside of a step does not count.
+    Here the packages of `src/`, and what the code imports from the project's root, are there."""
+    code = [path for path in case.ours if not path.endswith(CONFIGURATIONS)] if case.field == "files" else []
+    folder = "app/" + case.component.replace("flow/", "flows/") + "/"
+    return bool(code) and not case.client and not any(path.startswith(folder) for path in code)
 
 
 @rule
