@@ -12,7 +12,7 @@ use super::report::Report;
 use super::{Error, Event, Goal, Options, Progress};
 use crate::index::{self, Index};
 use crate::net;
-use crate::project::Project;
+use crate::project::{CodeReader, Project};
 use crate::registry::Registries;
 use crate::store::Store;
 
@@ -21,6 +21,8 @@ pub struct Context<'a> {
     pub options: &'a Options,
     pub goal: Goal,
     pub project: &'a Project,
+    /// Finds the files of the code layers.
+    pub code: CodeReader<'a>,
     pub store: Arc<Store>,
     pub index: Index,
     /// The indexes in use, without credentials: part of what a lock is made from.
@@ -53,6 +55,7 @@ impl<'a> Context<'a> {
         options: &'a Options,
         goal: Goal,
         project: &'a Project,
+        code: CodeReader<'a>,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
         let store = Arc::new(Store::open(&options.cache_dir)?);
@@ -70,6 +73,7 @@ impl<'a> Context<'a> {
             options,
             goal,
             project,
+            code,
             index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
             index_urls,
             base_registries: registries.counting_apart(),

@@ -23,15 +23,16 @@ pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
 pub use records::CacheKey;
 pub use report::{
-    EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
-    OriginReport, PackageReport, PlannedReport, PlatformReport, Report, Role, Timings, Transfer,
+    CodeLayer, CodeReport, ComponentReport, EnvironmentReport, ErrorReport, FileReport, ImageReport,
+    LayerOrigin, LayerReport, LeftOutReport, LibraryReport, LockReport, LockStatus, OriginReport,
+    PackageReport, PlannedReport, PlatformReport, Report, RequestReport, Role, Timings, Transfer,
     TransferReport, WarningReport,
 };
 
 use context::Context;
 
 use crate::model::ExitCode;
-use crate::project;
+use crate::project::{self, CodeReader};
 
 /// What a run came to: the report, which is written even if something failed.
 #[derive(Debug)]
@@ -81,8 +82,19 @@ async fn stages(
     report.revision = context::revision(&project.root);
     report.warnings.extend(project.warnings.iter().map(Into::into));
 
-    let context = Context::new(options, goal, &project, progress)?;
     let components = environments::select(&project, &options.components)?;
+    if matches!(goal, Goal::Plan | Goal::Environments) {
+        report.components = components.iter().map(|component| ComponentReport::new(component)).collect();
+    }
+    if goal == Goal::Environments {
+        return Ok(());
+    }
+    let code = CodeReader::new(&project, &options.code, &variables)?;
+    if goal == Goal::Files {
+        code::list(&code, &components, report, failures);
+        return Ok(());
+    }
+    let context = Context::new(options, goal, &project, code, progress)?;
     let units = environments::prepare(&context, &components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;
     if matches!(goal, Goal::Build | Goal::Plan) {

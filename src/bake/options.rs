@@ -7,6 +7,7 @@ use url::Url;
 use super::CacheKey;
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
+use crate::project::CodeOptions;
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub enum Goal {
     Build,
     /// Tell what `Build` would do.
     Plan,
+    /// Tell what the project's files ask for.
+    Environments,
+    /// Tell what goes into the code layers, and what does not.
+    Files,
     /// Write the locks.
     Lock,
     /// Fail if a lock is stale.
@@ -81,6 +86,8 @@ pub struct Options {
     pub extra_index_urls: Vec<Url>,
     /// What to do about a stale lock.
     pub freshness: Freshness,
+    /// What goes into the code layers.
+    pub code: CodeOptions,
     /// Where images go.
     pub delivery: Delivery,
     /// How the records in a registry are used.

@@ -8,6 +8,7 @@ use url::Url;
 use crate::bake::{CacheKey, Delivery, Freshness, Options, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
+use crate::project::CodeOptions;
 
 /// Builds container images for Python projects without Docker.
 #[derive(Debug, Parser)]
@@ -32,7 +33,7 @@ pub enum Command {
     /// Write the pylock.toml files.
     Lock(LockArguments),
     /// Show what build would do: components, environments, layers, bytes to move. Touches nothing.
-    Plan(BuildArguments),
+    Plan(PlanArguments),
     /// The local store.
     Cache {
         /// What to do with it.
@@ -132,11 +133,24 @@ pub struct ProjectArguments {
     cache: CacheArguments,
 }
 
+/// What goes into the code layers.
+#[derive(Debug, Args)]
+pub struct CodeArguments {
+    /// Leave out of the image what .gitignore files name, as .dockerignore does.
+    #[arg(long)]
+    gitignore: bool,
+    /// Put a package from outside the project into the image, or all packages of a folder (repeatable).
+    #[arg(long, value_name = "DIR")]
+    library: Vec<PathBuf>,
+}
+
 /// Arguments of `build` and `plan`.
 #[derive(Debug, Args)]
 pub struct BuildArguments {
     #[command(flatten)]
     project: ProjectArguments,
+    #[command(flatten)]
+    code: CodeArguments,
     /// Push to PREFIX/NAME, NAME being the component's.
     #[arg(long, value_name = "PREFIX")]
     push: Option<String>,
@@ -169,6 +183,19 @@ pub struct BuildArguments {
     upgrade: bool,
     #[command(flatten)]
     pub report: ReportArguments,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub build: BuildArguments,
+    /// List the files of the code layers instead, and what is left out and why. Needs neither base nor network.
+    #[arg(long)]
+    pub files: bool,
+    /// List what each flow step and deployment asks for instead, and where that is said. Needs neither base nor network.
+    #[arg(long, conflicts_with = "files")]
+    pub environments: bool,
 }
 
 /// Arguments of `lock`.
@@ -215,6 +242,7 @@ impl ProjectArguments {
                 urls => urls.to_vec(),
             },
             freshness: Freshness::Update,
+            code: CodeOptions::default(),
             delivery: Delivery::default(),
             remote_cache: RemoteCache::default(),
             offline: self.offline,
@@ -236,6 +264,7 @@ impl BuildArguments {
             (.., true) => Freshness::Upgrade,
             _ => Freshness::Update,
         };
+        options.code = CodeOptions { gitignore: self.code.gitignore, libraries: self.code.library.clone() };
         let output = match self.output.as_deref().map(|output| (output, output.strip_prefix("oci:"))) {
             None => None,
             Some((_, Some(directory))) if !directory.is_empty() => Some(PathBuf::from(directory)),

@@ -345,14 +345,16 @@ impl<'a> Reader<'a> {
             if keyword.arg.as_ref().is_some_and(|arg| arg.as_str() == "image") {
                 let origin = self.origin(line_of(self.lines, keyword));
                 let what = format!("`image` of @{name} of {place}");
-                return match self.value(&keyword.value, &what, evaluator)? {
-                    Value::Text(image) => Ok(Some((image, origin))),
-                    Value::None => Ok(None),
-                    other => {
-                        let problem = format!("{what} is {}, not a string", other.type_name());
-                        Err(Error::invalid(origin, problem))
-                    }
-                };
+                return image_of(self.value(&keyword.value, &what, evaluator)?, origin, &what);
+            }
+        }
+        // Among unpacked values there may be one as well.
+        for keyword in call.iter().flat_map(|call| &call.arguments.keywords).filter(|k| k.arg.is_none()) {
+            let what = format!("the arguments of @{name} of {place}");
+            if let Value::Dict(entries) = self.value(&keyword.value, &what, evaluator)?
+                && let Some(entry) = entries.into_iter().find(|entry| entry.key == "image")
+            {
+                return image_of(entry.value, entry.origin, &format!("`image` of @{name} of {place}"));
             }
         }
         Ok(None)
@@ -399,6 +401,15 @@ impl<'a> Reader<'a> {
             what: what.to_owned(),
             reason: unknown.reason,
         })
+    }
+}
+
+/// The image that a value names.
+fn image_of(value: Value, origin: Origin, what: &str) -> Result<Option<(String, Origin)>, Error> {
+    match value {
+        Value::Text(image) => Ok(Some((image, origin))),
+        Value::None => Ok(None),
+        other => Err(Error::invalid(origin, format!("{what} is {}, not a string", other.type_name()))),
     }
 }
 

@@ -4,6 +4,7 @@ mod code;
 mod config;
 mod files;
 mod names;
+mod paths;
 mod syntax;
 mod value;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use self::code::{Ask, Step};
 use self::files::Files;
+pub(super) use self::syntax::with_module;
 use super::dependencies::Dependencies;
 use super::source::Root;
 use super::{BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, PythonRequest, Run};
