@@ -33,6 +33,8 @@ const SQL: &str = ".sql";
 /// The ends of the names of files that the platform takes into a deployment's code where nothing is said.
 const DEPLOYMENT_SUFFIXES: [&str; 13] =
     [".py", ".txt", ".yaml", ".yml", ".json", ".html", ".css", ".js", ".jsx", ".ts", ".tsx", ".md", ".rst"];
+/// A folder beside `flow.py` that Metaflow makes for itself.
+const TRAMPOLINES: &str = "_escape_trampolines";
 /// The folder of the project's shared packages.
 const SOURCE: &str = "src";
 const OBPROJECT: &str = "obproject.toml";
@@ -136,7 +138,8 @@ impl<'p> CodeReader<'p> {
         // The platform brings the values of configurations to a run; here the run reads them itself.
         let mut always = self.configurations(component);
         always.extend(self.readme(component));
-        let rules = Rules { suffixes: Some(&suffixes), always, ..Rules::default() };
+        let skipped = BTreeSet::from([format!("{}/{TRAMPOLINES}", component.folder)]);
+        let rules = Rules { suffixes: Some(&suffixes), always, skipped, ..Rules::default() };
         let own = self.walk(&component.folder, &rules)?;
         code.add(&own, |path| Some((Layer::Own, app(path))));
         let within = format!("{}/", component.folder);
