@@ -109,7 +109,7 @@ fn origins(environment: &Environment) -> Vec<OriginReport> {
 
 /// The base and interpreter of an environment whose image is wanted.
 pub fn foundation<'l>(locked: &'l Locked<'_>) -> Result<(&'l Arc<Base>, &'l Python), Error> {
-    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoBase)
+    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoPythonNamed)
 }
 
 /// How many layers the distributions of an environment may take.

@@ -96,6 +96,7 @@ const NAMES: &[(&str, Why)] = &[
     (".ds_store", Tool),
     // Locks.
     ("pylock.toml", Lock),
+    ("bakehouse-base.toml", Lock),
     ("pylock.*.toml", Lock),
 ];
 
