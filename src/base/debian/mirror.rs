@@ -203,9 +203,10 @@ impl Reader<'_> {
 /// Waits before the next attempt, or gives up with the error.
 async fn pause(back_off: &mut BackOff, error: net::Error) -> Result<(), net::Error> {
     match back_off.next_pause(None) {
-        Some(pause) => Ok(tokio::time::sleep(pause).await),
-        None => Err(error),
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => return Err(error),
     }
+    Ok(())
 }
 
 fn is_gone<T>(fetched: &Result<T, Error>) -> bool {
