@@ -92,7 +92,7 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
 
 /// The base and interpreter of an environment whose image is wanted.
 pub fn foundation<'l>(locked: &'l Locked<'_>) -> Result<(&'l Arc<Base>, &'l Python), Error> {
-    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoBase)
+    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoPythonNamed)
 }
 
 /// How many layers the distributions of an environment may take.

@@ -5,6 +5,7 @@
 mod assemble;
 mod code;
 mod context;
+mod debian;
 mod deliver;
 mod environments;
 mod error;
@@ -19,7 +20,7 @@ mod report;
 mod skeleton;
 
 pub use error::{Error, with_causes};
-pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
+pub use options::{Debian, Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
 pub use records::CacheKey;
 pub use report::{

@@ -84,6 +84,7 @@ const NAMES: &[(&str, Reason)] = &[
     (".ds_store", Tool),
     // Locks.
     ("pylock.toml", Lock),
+    ("bakehouse-base.toml", Lock),
     ("pylock.*.toml", Lock),
 ];
 
