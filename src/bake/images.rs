@@ -58,6 +58,12 @@ pub async fn make(
             Err(error) => failures.push(error),
         }
     }
+    // An archive is whole or not there.
+    if failures.is_empty()
+        && let Err(error) = destinations.finish(context).await
+    {
+        failures.push(error);
+    }
     report.transfer.uploaded_bytes = context.registries.counters().sent() + destinations.written();
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the whole of it in one screen; each stage has a file of its own.
 
+mod archives;
 mod assemble;
 mod code;
 mod context;
@@ -19,7 +20,7 @@ mod report;
 mod skeleton;
 
 pub use error::{Error, with_causes};
-pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
+pub use options::{Delivery, Freshness, Goal, Options, Output, RemoteCache};
 pub use progress::{Event, Progress};
 pub use report::{
     EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,

@@ -50,6 +50,12 @@ pub enum Error {
         /// The Pythons there are.
         found: Vec<Python>,
     },
+    /// Nothing is there to build on.
+    #[error("the base is `scratch`, which is empty: it has no {wanted}, and no C library to run one")]
+    Scratch {
+        /// What was asked for, such as `Python >=3.12`.
+        wanted: String,
+    },
     /// The image cannot be had.
     #[error("cannot open the base image {name}")]
     Open {
@@ -119,6 +125,7 @@ impl Error {
             Self::Unsupported { .. }
             | Self::Document { .. }
             | Self::NoPlatform { .. }
+            | Self::Scratch { .. }
             | Self::NoPython { .. } => ExitCode::Project,
             Self::Open { source, .. } => source.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
@@ -137,12 +144,13 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Source { .. } | Self::Unsupported { .. } => {
-                "name an image in a registry, such as `python:3.11-slim`, or one in an OCI layout, `oci:DIR[:NAME]`".into()
+                "name an image in a registry, such as `python:3.11-slim`, or a local one: `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]`, `docker-archive:FILE[:NAME]`".into()
             }
             Self::NoPlatform { found, .. } => match found.as_slice() {
                 [] => return None,
                 found => format!("choose another base image, or one of its platforms with `--platform`: {}", found.join(", ")),
             },
+            Self::Scratch { .. } => "choose a base image with a CPython (3.7 or newer) with `--base`".into(),
             Self::NoPython { found, .. } if found.is_empty() => {
                 "choose a base image with a CPython (3.7 or newer) on its PATH".into()
             }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use super::contents::Contents;
+use super::contents::{Contents, Python};
 use super::document::select_platform;
 use super::error::Error;
 use super::inspect::{Compression, Layer, inspect};
 use super::source::Source;
 use crate::image::{self, MediaType};
-use crate::model::{Digest, Key, Platform};
-use crate::registry::{self, Layout, Manifest, Registries, Repository};
+use crate::model::{Digest, Key, Platform, PythonMinor};
+use crate::registry::{self, ArchiveFormat, Layout, Manifest, Registries, Repository};
 use crate::store::Store;
 
 /// The kind of the records about what is inside bases.
@@ -38,7 +38,10 @@ pub struct Base {
 #[derive(Clone)]
 enum Place {
     Registry(Repository),
+    /// A directory, or an archive that is read as one.
     Layout(Arc<Layout>),
+    /// There is nothing.
+    Nowhere,
 }
 
 /// Opens the base that `source` names, for `platform`. Its layers are read only if nobody looked into them before.
@@ -73,6 +76,12 @@ pub async fn open_recalling(
             let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
             (Place::Layout(Arc::new(layout)), manifest)
         }
+        Source::Archive { format, file, name } => {
+            let layout = open_archive(file, *format, &store).await.map_err(failed)?;
+            let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
+            (Place::Layout(Arc::new(layout)), manifest)
+        }
+        Source::Scratch => return Ok(scratch(platform)),
     };
     for _ in 0..INDEX_DEPTH {
         if !manifest.is_index() {
@@ -98,7 +107,7 @@ pub async fn open_recalling(
     // A directory says nothing outside this machine, and an image must not depend on it.
     let image = match &place {
         Place::Registry(_) => image.named(name.clone(), manifest.digest),
-        Place::Layout(_) => image,
+        Place::Layout(_) | Place::Nowhere => image,
     };
 
     let key = Contents::key(&manifest.digest);
@@ -122,6 +131,31 @@ pub async fn open_recalling(
         }
     };
     Ok(Base { name, digest: manifest.digest, image, contents, inspected, place })
+}
+
+/// No base at all.
+fn scratch(platform: Platform) -> Base {
+    Base {
+        name: Source::Scratch.to_string(),
+        digest: Digest::of(b""),
+        image: image::Base::scratch(platform),
+        contents: Contents::default(),
+        inspected: false,
+        place: Place::Nowhere,
+    }
+}
+
+/// Opens an archive: that may take long, if it is compressed.
+async fn open_archive(
+    file: &std::path::Path,
+    format: ArchiveFormat,
+    store: &Arc<Store>,
+) -> Result<Layout, registry::Error> {
+    let (file, store) = (file.to_owned(), Arc::clone(store));
+    match tokio::task::spawn_blocking(move || Layout::open_archive(&file, format, &store)).await {
+        Ok(layout) => layout,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 enum Failure {
@@ -161,7 +195,15 @@ impl Base {
     pub fn repository(&self) -> Option<&Repository> {
         match &self.place {
             Place::Registry(repository) => Some(repository),
-            Place::Layout(_) => None,
+            Place::Layout(_) | Place::Nowhere => None,
+        }
+    }
+
+    /// The Python to use, as [`Contents::choose`] has it.
+    pub fn choose(&self, wanted: &str, allowed: impl Fn(PythonMinor) -> bool) -> Result<&Python, Error> {
+        match self.place {
+            Place::Nowhere => Err(Error::Scratch { wanted: wanted.to_owned() }),
+            _ => self.contents.choose(wanted, allowed),
         }
     }
 
@@ -188,6 +230,7 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.manifest(&digest.to_string()).await,
             Self::Layout(layout) => layout.manifest(Some(&digest.to_string())).map(Some),
+            Self::Nowhere => Ok(None),
         }
     }
 
@@ -201,6 +244,10 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await,
             Self::Layout(layout) => layout.pull_blob(store, digest, size),
+            // It has no blobs, so nobody asks for one.
+            Self::Nowhere => {
+                Err(registry::Error::Source { digest: *digest, source: io::ErrorKind::NotFound.into() })
+            }
         }
     }
 
@@ -208,7 +255,7 @@ impl Place {
     async fn ready(&self, store: &Store, digest: &Digest, size: u64) -> Result<(), registry::Error> {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await.map(drop),
-            Self::Layout(_) => Ok(()),
+            Self::Layout(_) | Self::Nowhere => Ok(()),
         }
     }
 
@@ -219,6 +266,7 @@ impl Place {
                 None => Err(io::ErrorKind::NotFound.into()),
             },
             Self::Layout(layout) => Ok(Box::new(layout.open_blob(digest, size).map_err(io::Error::other)?)),
+            Self::Nowhere => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }

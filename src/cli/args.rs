@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use crate::bake::{Delivery, Freshness, Options, RemoteCache};
+use crate::bake::{Delivery, Freshness, Options, Output, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 
@@ -104,7 +104,7 @@ pub struct ProjectArguments {
     /// The branch, for branch filters and environments [default: the CI system's, else what git has checked out].
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
-    /// The base image: a registry reference, or oci:DIR[:NAME].
+    /// The base image: a registry reference, oci:DIR[:NAME], oci-archive:FILE[:NAME] or docker-archive:FILE[:NAME].
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
     /// The Python version, such as 3.11.
@@ -140,9 +140,9 @@ pub struct BuildArguments {
     /// Push to PREFIX/NAME, NAME being the component's.
     #[arg(long, value_name = "PREFIX")]
     push: Option<String>,
-    /// Write the images into an OCI layout: oci:DIR.
-    #[arg(long, value_name = "oci:DIR")]
-    output: Option<String>,
+    /// Write the images to oci:DIR, oci-archive:FILE or docker-archive:FILE (repeatable).
+    #[arg(long, value_name = "KIND:PATH")]
+    output: Vec<String>,
     /// The tag (repeatable).
     #[arg(short, long, value_name = "TAG", default_value = "latest")]
     tag: Vec<String>,
@@ -236,11 +236,8 @@ impl BuildArguments {
             (.., true) => Freshness::Upgrade,
             _ => Freshness::Update,
         };
-        let output = match self.output.as_deref().map(|output| (output, output.strip_prefix("oci:"))) {
-            None => None,
-            Some((_, Some(directory))) if !directory.is_empty() => Some(PathBuf::from(directory)),
-            Some((output, _)) => return Err(format!("--output {output}: expected oci:DIR")),
-        };
+        let outputs = self.output.iter().map(|output| output.parse::<Output>());
+        let outputs = outputs.collect::<Result<_, _>>().map_err(|error| format!("--output {error}"))?;
         let labels = self.label.iter().map(|label| match label.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
             _ => Err(format!("--label {label}: expected KEY=VALUE")),
@@ -253,7 +250,7 @@ impl BuildArguments {
         }
         options.delivery = Delivery {
             push: self.push.as_ref().map(|prefix| prefix.trim_end_matches('/').to_owned()),
-            output,
+            outputs,
             tags: self.tag.clone(),
             labels: labels.collect::<Result<_, _>>()?,
         };
