@@ -3,6 +3,7 @@
 use super::Error;
 use super::locks::Locked;
 use super::report::WarningReport;
+use super::settings::Running;
 use crate::layer::{FileEntry, FileKind, FileSource};
 use crate::project::{self, CodeFile, CodeFileKind, Project};
 
@@ -18,6 +19,7 @@ pub struct Code {
 pub fn files(
     project: &Project,
     locked: &Locked<'_>,
+    running: &Running,
     warnings: &mut Vec<WarningReport>,
 ) -> Result<Code, Error> {
     let component = locked.unit.component;
@@ -29,10 +31,7 @@ pub fn files(
         own.extend(super::installed::entries(package, locked.lock.target.python)?);
     }
     // The working directory is there even if no file is in it.
-    own.push(FileEntry {
-        path: component.run.working_dir.trim_start_matches('/').to_owned(),
-        kind: FileKind::Directory,
-    });
+    own.extend(running.directories());
     Ok(Code { shared, own })
 }
 

@@ -13,6 +13,7 @@ use super::report::{
     EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PlatformReport, Report, Role,
     Transfer, WarningReport,
 };
+use super::settings::Running;
 use super::{Error, Goal, code, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
@@ -131,7 +132,8 @@ async fn build(
 ) -> Result<(ImageReport, Vec<WarningReport>), Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let code = code::files(context.project, locked, &mut warnings)?;
+    let running = Running::new(context, locked.unit.component, base)?;
+    let code = code::files(context.project, locked, &running, &mut warnings)?;
     let environment = async {
         let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
@@ -148,7 +150,7 @@ async fn build(
     layers.extend([shared, own].into_iter().filter(|made| !made.layer.pieces.is_empty()));
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
-    let spec = spec(context, locked, base, &name, &new);
+    let spec = spec(context, locked, &running, base, &name, &new);
     let image = image::compose(&spec).map_err(|source| Error::Image { image: name.clone(), source })?;
 
     let base_layers = base.image.layers().iter().enumerate();
@@ -244,27 +246,25 @@ pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<Lay
 fn spec<'s>(
     context: &Context<'_>,
     locked: &Locked<'_>,
+    running: &Running,
     base: &'s Base,
     name: &str,
     layers: &'s [image::Layer],
 ) -> ImageSpec<'s> {
-    let component = locked.unit.component;
-    let run = &component.run;
-    let mut environment = vec![
-        ("VIRTUAL_ENV".to_owned(), format!("/{PREFIX}")),
-        ("FASTBAKERY_IMAGE".to_owned(), format!("{name}:{}", locked.id)),
-    ];
-    if !run.python_path.is_empty() {
-        environment.push(("PYTHONPATH".to_owned(), run.python_path.join(":")));
-    }
-    environment.extend(run.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let settings = &running.settings;
+    let mut labels = labels(context, locked, name);
+    labels.extend(running.labels().clone());
+    labels.extend(context.options.delivery.labels.iter().cloned());
     ImageSpec {
         path_prefix: Some(format!("/{PREFIX}/bin")),
-        env: environment,
-        working_dir: Some(run.working_dir.clone()),
-        cmd: run.command.clone(),
-        exposed_ports: run.ports.iter().map(|port| format!("{port}/tcp")).collect(),
-        labels: labels(context, locked, name),
+        env: running.env(locked, name),
+        working_dir: Some(running.working_dir.clone()),
+        entrypoint: settings.entrypoint.clone(),
+        cmd: running.command(locked.unit.component),
+        user: settings.user.clone(),
+        exposed_ports: settings.ports.clone(),
+        stop_signal: settings.stop_signal.clone(),
+        labels,
         created: context.options.created,
         ..ImageSpec::new(&base.image, locked.lock.target.platform, layers)
     }
@@ -307,7 +307,6 @@ fn labels(context: &Context<'_>, locked: &Locked<'_>, name: &str) -> BTreeMap<St
         let Asset { kind, name, description, .. } = asset;
         label(&format!("bakehouse.asset.{kind}.{name}"), description.clone().unwrap_or_default());
     }
-    labels.extend(context.options.delivery.labels.iter().cloned());
     labels
 }
 

@@ -17,6 +17,7 @@ mod plan;
 mod progress;
 mod records;
 mod report;
+mod settings;
 mod skeleton;
 
 pub use error::{Error, with_causes};

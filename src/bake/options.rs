@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
+use crate::project::Settings;
 use crate::registry::ArchiveFormat;
 
 /// What a run is for.
@@ -127,6 +128,8 @@ pub struct Options {
     pub jobs: usize,
     /// The directory of the store.
     pub cache_dir: PathBuf,
+    /// How images run; goes before what the project's files say.
+    pub settings: Settings,
     /// The time stamp of images, in seconds since 1970.
     pub created: i64,
 }

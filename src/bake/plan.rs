@@ -7,6 +7,7 @@ use super::context::Context;
 use super::images::{base_reports, distribution_budget, foundation, image_report, layer_report};
 use super::locks::Locked;
 use super::report::{ImageReport, LayerOrigin, LayerReport, Role, Transfer, WarningReport};
+use super::settings::Running;
 use super::skeleton;
 use crate::layer;
 use crate::model::Key;
@@ -43,7 +44,8 @@ pub async fn image(
         });
     }
 
-    let code = code::files(context.project, locked, &mut warnings)?;
+    let running = Running::new(context, locked.unit.component, base)?;
+    let code = code::files(context.project, locked, &running, &mut warnings)?;
     let parts =
         [(Role::Environment, skeleton::entries(python)), (Role::Code, code.shared), (Role::Code, code.own)];
     for (role, entries) in parts {

@@ -8,6 +8,7 @@ use url::Url;
 use crate::bake::{Delivery, Freshness, Options, Output, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
+use crate::project::Settings;
 
 /// Builds container images for Python projects without Docker.
 #[derive(Debug, Parser)]
@@ -149,6 +150,27 @@ pub struct BuildArguments {
     /// A label of the images (repeatable).
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// The user that the images run as, by name or number, perhaps with a group.
+    #[arg(long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// The working directory.
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// An environment variable of the images (repeatable).
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// The entry point: text, or a JSON array; empty for none.
+    #[arg(long, value_name = "COMMAND")]
+    entrypoint: Option<String>,
+    /// The command: text, or a JSON array; empty for none.
+    #[arg(long, value_name = "COMMAND")]
+    cmd: Option<String>,
+    /// A port to expose, such as 8000 or 53/udp (repeatable).
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<String>,
+    /// The signal that ends the program, such as SIGINT.
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
     /// The repository of the records by which other machines find layers [default: PREFIX/bakehouse-cache with --push].
     #[arg(long, value_name = "REPO", conflicts_with = "no_remote_cache")]
     cache_repo: Option<String>,
@@ -221,6 +243,7 @@ impl ProjectArguments {
             plain_http: self.plain_http,
             jobs,
             cache_dir: self.cache.directory()?,
+            settings: Settings::default(),
             created: source_date_epoch()?,
         })
     }
@@ -254,12 +277,46 @@ impl BuildArguments {
             tags: self.tag.clone(),
             labels: labels.collect::<Result<_, _>>()?,
         };
+        options.settings = self.settings()?;
         options.remote_cache = RemoteCache {
             off: self.no_remote_cache,
             repository: self.cache_repo.clone(),
             verify: self.verify_cache,
         };
         Ok(options)
+    }
+}
+
+impl BuildArguments {
+    /// How images run.
+    fn settings(&self) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        let wrong = |flag: &str, text: &str, why: String| format!("--{flag} {text}: {why}");
+        if let Some(user) = &self.user {
+            settings.set_user(user).map_err(|why| wrong("user", user, why))?;
+        }
+        if let Some(directory) = &self.workdir {
+            settings.set_working_dir(directory).map_err(|why| wrong("workdir", directory, why))?;
+        }
+        for variable in &self.env {
+            // The value may be a secret: it is not repeated.
+            let (name, value) = variable.split_once('=').ok_or("--env: expected NAME=VALUE")?;
+            settings.set_variable(name, value).map_err(|why| wrong("env", name, why))?;
+        }
+        if let Some(text) = &self.entrypoint {
+            let command = Settings::command_line(text).map_err(|why| wrong("entrypoint", text, why))?;
+            settings.entrypoint = Some(command);
+        }
+        if let Some(text) = &self.cmd {
+            settings.command = Some(Settings::command_line(text).map_err(|why| wrong("cmd", text, why))?);
+        }
+        for port in &self.expose {
+            settings.add_port(port).map_err(|why| wrong("expose", port, why))?;
+        }
+        if let Some(signal) = &self.stop_signal {
+            settings.set_stop_signal(signal).map_err(|why| wrong("stop-signal", signal, why))?;
+        }
+        Ok(settings)
     }
 }
 

@@ -8,7 +8,8 @@ use super::shell;
 use super::source::Root;
 use super::yaml::{self, Node, Type, Value};
 use super::{
-    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest, Run,
+    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest,
+    Run, Settings,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -97,6 +98,7 @@ pub(super) fn component(
             python_path: package.python_path(),
             ports: config.port()?.into_iter().collect(),
             env: config.environment()?,
+            settings: Settings::default(),
         },
         package: None,
         code: package,

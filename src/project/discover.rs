@@ -11,7 +11,7 @@ use super::source::Root;
 use super::toml::Toml;
 use super::{
     CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run,
-    Selection, asset, deployment, flow,
+    Selection, Settings, asset, deployment, flow, settings,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -101,7 +101,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
         }
     };
     let name = package.as_ref().map_or_else(|| root.name(), |package| package.name.clone());
-    let component = Component {
+    let mut components = vec![Component {
         kind: ComponentKind::Package,
         name: name.clone(),
         folder: String::new(),
@@ -122,15 +122,17 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             python_path: vec![if src_layout { "/app/src" } else { "/app" }.to_owned()],
             ports: Vec::new(),
             env: BTreeMap::new(),
+            settings: Settings::default(),
         },
         package,
         code: CodePackage::default(),
-    };
+    }];
+    settings::apply(root, None, pyproject.as_ref(), &mut components, &mut warnings)?;
     Ok(Project {
         root: root.path.clone(),
         name,
         kind: ProjectKind::Plain,
-        components: vec![component],
+        components,
         assets: Vec::new(),
         indexes,
         warnings,
@@ -147,7 +149,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
             return Err(Error::Invalid { origin, problem, hint: Some("write `project = \"NAME\"`") });
         }
     };
-    let settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
+    let branch_settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
     check_dependencies_table(&toml, &mut warnings)?;
     let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
 
@@ -188,7 +190,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
                 root,
                 &name,
                 project_base.as_ref(),
-                &settings.flow_configs,
+                &branch_settings.flow_configs,
                 &mut warnings,
             )?);
         } else {
@@ -207,13 +209,14 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         {
             continue;
         }
-        if let Some(file) = deployment::config_file(root, &name, settings.deployment_config.as_deref()) {
+        if let Some(file) = deployment::config_file(root, &name, branch_settings.deployment_config.as_deref())
+        {
             let (component, named) =
                 deployment::component(root, &name, &file, &project_wide, variables, &mut warnings)?;
             indexes.merge(named)?;
             components.push(component);
         } else {
-            let config = settings.deployment_config.as_deref().unwrap_or("config.yml");
+            let config = branch_settings.deployment_config.as_deref().unwrap_or("config.yml");
             let message = format!("it holds no {}: it is left out", config.escape_debug());
             warnings.push(Warning::at(Origin::file(format!("deployments/{name}")), message));
         }
@@ -222,6 +225,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         let message = "the project has neither flows (flows/NAME/flow.py) nor deployments (deployments/NAME/config.yml)";
         warnings.push(Warning::at(Origin::file(OBPROJECT), message));
     }
+    settings::apply(root, Some(&toml), pyproject.as_ref(), &mut components, &mut warnings)?;
     Ok(Project {
         root: root.path.clone(),
         name,

@@ -13,7 +13,9 @@ use self::code::{Ask, Step};
 use self::files::Files;
 use super::dependencies::Dependencies;
 use super::source::Root;
-use super::{BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, PythonRequest, Run};
+use super::{
+    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, PythonRequest, Run, Settings,
+};
 use crate::model::{Origin, Warning};
 
 /// The project-wide requirements that every flow has as its `@pypi_base`, and where they are stated.
@@ -78,6 +80,7 @@ pub(super) fn component(
             python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: Vec::new(),
             env: BTreeMap::new(),
+            settings: Settings::default(),
         },
         package: None,
         code: CodePackage::default(),
