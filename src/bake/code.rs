@@ -2,9 +2,9 @@
 
 use super::Error;
 use super::locks::Locked;
-use super::report::WarningReport;
 use super::settings::Running;
 use crate::layer::{FileEntry, FileKind, FileSource};
+use crate::model::Warning;
 use crate::project::{self, CodeFile, CodeFileKind, Project};
 
 /// The files of the two code layers of an image.
@@ -20,11 +20,11 @@ pub fn files(
     project: &Project,
     locked: &Locked<'_>,
     running: &Running,
-    warnings: &mut Vec<WarningReport>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Code, Error> {
     let component = locked.unit.component;
     let files = project::code_files(project, component)?;
-    warnings.extend(files.warnings.iter().map(Into::into));
+    warnings.extend(files.warnings);
     let shared = files.shared.iter().map(entry).collect();
     let mut own: Vec<FileEntry> = files.own.iter().map(entry).collect();
     if let Some(package) = &component.package {

@@ -88,7 +88,6 @@ pub struct Delivered {
 
 /// Where the images of a run go.
 pub struct Destinations {
-    push: Option<String>,
     layouts: Vec<Arc<Layout>>,
     archives: Archives,
     tags: Vec<String>,
@@ -111,8 +110,8 @@ impl Destinations {
             }
         }
         let archives = Archives::new(&delivery.outputs)?;
-        let (push, tags) = (delivery.push.clone(), delivery.tags.clone());
-        Ok(Self { push, layouts, archives, tags, homes: Mutex::default(), written: AtomicU64::new(0) })
+        let tags = delivery.tags.clone();
+        Ok(Self { layouts, archives, tags, homes: Mutex::default(), written: AtomicU64::new(0) })
     }
 
     /// Writes what can be written only when all images are there.
@@ -128,26 +127,11 @@ impl Destinations {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// The repository that an image would be pushed to.
-    pub fn repository(
-        &self,
-        context: &Context<'_>,
-        name: &str,
-    ) -> Result<Option<(Reference, Repository)>, Error> {
-        let Some(prefix) = &self.push else { return Ok(None) };
-        let text = format!("{prefix}/{name}");
-        let reference: Reference = text.parse().map_err(|error: <Reference as FromStr>::Err| {
-            Error::Reference { text: text.clone(), reason: error.to_string() }
-        })?;
-        let repository = context.registries.repository(&reference);
-        Ok(Some((reference, repository)))
-    }
-
     /// Delivers an image everywhere.
     pub async fn deliver(&self, context: &Context<'_>, finished: &Finished) -> Result<Delivered, Error> {
         let _running = context.clocks.push.start();
         let pushed = async {
-            match self.repository(context, &finished.name)? {
+            match repository(context, &finished.name)? {
                 None => Ok(None),
                 Some((reference, repository)) => {
                     let transfers = self.push(context, &repository, finished).await?;
@@ -303,6 +287,17 @@ impl Destinations {
         self.written.fetch_add(size, Ordering::Relaxed);
         Ok(Transfer::Uploaded)
     }
+}
+
+/// The repository that an image would be pushed to.
+pub fn repository(context: &Context<'_>, name: &str) -> Result<Option<(Reference, Repository)>, Error> {
+    let Some(prefix) = &context.options.delivery.push else { return Ok(None) };
+    let text = format!("{prefix}/{name}");
+    let reference: Reference = text.parse().map_err(|error: <Reference as FromStr>::Err| {
+        Error::Reference { text: text.clone(), reason: error.to_string() }
+    })?;
+    let repository = context.registries.repository(&reference);
+    Ok(Some((reference, repository)))
 }
 
 fn document(document: &Document) -> Blob {
