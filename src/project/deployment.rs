@@ -8,7 +8,8 @@ use super::shell;
 use super::source::Root;
 use super::yaml::{self, Node, Type, Value};
 use super::{
-    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest, Run,
+    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest,
+    Run, Settings,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -99,6 +100,7 @@ pub(super) fn component(
             python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: config.port()?.into_iter().collect(),
             env: config.environment()?,
+            settings: Settings::default(),
         },
         package: None,
         code: package,

@@ -227,8 +227,8 @@ impl Plan {
                     None => {
                         let status = configure::status(&facts);
                         writer.bytes("var/lib/dpkg/status", status.as_bytes(), Attributes::root(0o644))?;
-                    // Says that the lists of packages for several architectures carry the architecture in their names.
-                    writer.bytes("var/lib/dpkg/info/format", b"1\n", Attributes::root(0o644))?;
+                        // Says that the lists of packages for several architectures carry the architecture in their names.
+                        writer.bytes("var/lib/dpkg/info/format", b"1\n", Attributes::root(0o644))?;
                     }
                 }
                 parts.push(writer.finish()?);

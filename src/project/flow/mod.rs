@@ -15,7 +15,9 @@ use self::files::Files;
 pub(super) use self::syntax::with_module;
 use super::dependencies::Dependencies;
 use super::source::Root;
-use super::{BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, PythonRequest, Run};
+use super::{
+    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, PythonRequest, Run, Settings,
+};
 use crate::model::{Origin, Warning};
 
 /// The project-wide requirements that every flow has as its `@pypi_base`, and where they are stated.
@@ -80,6 +82,7 @@ pub(super) fn component(
             python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: Vec::new(),
             env: BTreeMap::new(),
+            settings: Settings::default(),
         },
         package: None,
         code: CodePackage::default(),
