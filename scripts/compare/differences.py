@@ -67,7 +67,8 @@ def the_client_keeps_one_package_under_two_names(case):
     return same and bool(extra) and all(canonical(text) in kept for text in extra)
 
 
-CONFIGURATIONS = (".json", ".toml", ".yaml", ".yml", ".txt")
+# What a flow reads when it runs: configurations, queries (with a warning); and the README that documents its image.
+CONFIGURATIONS = (".json", ".toml", ".yaml", ".yml", ".txt", ".sql", "/README.md")
 
 
 @rule
