@@ -37,7 +37,7 @@ pub async fn make(
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) {
-    report.environments = environments(&locked);
+    report.environments.extend(environments(&locked));
     let destinations = match Destinations::new(context) {
         Ok(destinations) => destinations,
         Err(error) => return failures.push(error),
@@ -79,6 +79,7 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
         requirements.sort();
         reports.push(EnvironmentReport {
             id: id.clone(),
+            projects: Vec::new(),
             components: vec![unit.component.name.clone()],
             kind: "pypi",
             python: lock.target.python.to_string(),
@@ -160,6 +161,7 @@ async fn build(
                 _ => Content::Layer(Arc::clone(&made.layer)),
             },
         }));
+    let name = context.project.repository(&name);
     let finished = Finished { name, layers: blobs.collect(), image };
     let delivered = destinations.deliver(context, &finished).await?;
     if let Some(records) = &context.records {
@@ -217,6 +219,7 @@ pub fn layer_report(made: &Made, transfer: Transfer) -> LayerReport {
 pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<LayerReport>) -> ImageReport {
     let (component, target) = (locked.unit.component, locked.lock.target);
     ImageReport {
+        project: String::new(),
         component: component.name.clone(),
         kind: component.kind.to_string(),
         environment: locked.id.clone(),

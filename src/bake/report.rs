@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::model::Warning;
+use crate::project::Project;
 
 /// Everything a run has to tell.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -36,6 +37,8 @@ pub struct Report {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageReport {
+    /// The project's name.
+    pub project: String,
     /// The component's name.
     pub component: String,
     /// `flow`, `deployment` or `package`.
@@ -165,11 +168,13 @@ pub enum LockStatus {
 /// A lock.
 #[derive(Debug, Clone, Serialize)]
 pub struct LockReport {
+    /// The project's name.
+    pub project: String,
     /// The component's name.
     pub component: String,
     /// The steps that it is for; empty where the component has one environment.
     pub steps: Vec<String>,
-    /// The file, relative to the project.
+    /// The file, relative to the directory that the run was for.
     pub path: String,
     /// The number of distributions.
     pub packages: usize,
@@ -182,11 +187,13 @@ pub struct LockReport {
 pub struct EnvironmentReport {
     /// Its ID: a hash of what is locked.
     pub id: String,
+    /// The projects that use it.
+    pub projects: Vec<String>,
     /// The components that use it.
     pub components: Vec<String>,
-    /// `pypi`.
+    /// `pypi` or `conda`.
     pub kind: &'static str,
-    /// The Python's minor version.
+    /// The Python's minor version; of a conda environment what is asked for, perhaps nothing.
     pub python: String,
     /// The base image as it was named, if one was.
     pub base: Option<String>,
@@ -194,9 +201,9 @@ pub struct EnvironmentReport {
     pub requirements: Vec<String>,
     /// Where each requirement is stated.
     pub origins: Vec<OriginReport>,
-    /// Conda requirements: none yet.
+    /// Conda packages, as match specifications, sorted.
     pub conda: Vec<String>,
-    /// Conda channels: none yet.
+    /// Conda channels as they are named, in order.
     pub channels: Vec<String>,
 }
 
@@ -281,6 +288,13 @@ pub struct ErrorReport {
 }
 
 impl Report {
+    /// Says of everything here which project it belongs to.
+    pub(super) fn belongs_to(&mut self, project: &Project) {
+        self.images.iter_mut().for_each(|image| image.project.clone_from(&project.name));
+        self.locks.iter_mut().for_each(|lock| lock.project.clone_from(&project.name));
+        self.environments.iter_mut().for_each(|found| found.projects = vec![project.name.clone()]);
+    }
+
     /// The report as JSON text.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)

@@ -14,6 +14,7 @@ mod flow;
 mod glob;
 mod pyproject;
 mod python;
+mod several;
 mod shell;
 mod source;
 mod toml;
@@ -22,10 +23,11 @@ mod yaml;
 pub use branch::Selection;
 pub use code::{CodeFile, CodeFileKind, CodeFiles, code_files};
 pub use component::{
-    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, Environment, IndexSettings,
-    Project, ProjectKind, Run, check_names, image_name,
+    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment,
+    IndexSettings, Project, ProjectKind, Run, check_names, image_name,
 };
 pub use discover::{discover, discover_with};
 pub use error::Error;
 pub use pyproject::PackageMetadata;
 pub use python::PythonRequest;
+pub use several::{Member, discover_member, members};
