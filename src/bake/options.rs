@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use super::CacheKey;
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 
@@ -55,6 +56,8 @@ pub struct RemoteCache {
     pub repository: Option<String>,
     /// Whether layers that they name are read and hashed before they are used.
     pub verify: bool,
+    /// The key that seals records, and that they must be sealed with.
+    pub key: Option<CacheKey>,
 }
 
 /// What a run works with.

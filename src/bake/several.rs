@@ -72,7 +72,7 @@ fn within(member: &Member, error: Error) -> Error {
 
 /// Adds what one project's report tells. `environments` are the places of those that are there, by their IDs.
 fn add(report: &mut Report, part: Report, member: &Member, environments: &mut HashMap<String, usize>) {
-    let Report { images, locks, environments: found, timings, transfer, warnings, .. } = part;
+    let Report { images, locks, environments: found, timings, transfer, planned, warnings, .. } = part;
     report.images.extend(images);
     report.locks.extend(locks.into_iter().map(|mut lock| {
         lock.path = member.file(&lock.path);
@@ -91,6 +91,14 @@ fn add(report: &mut Report, part: Report, member: &Member, environments: &mut Ha
                 report.environments.push(environment);
             }
         }
+    }
+    if let Some(part) = planned {
+        let sum = report.planned.get_or_insert_default();
+        sum.downloads += part.downloads;
+        sum.download_bytes += part.download_bytes;
+        sum.layers_to_build += part.layers_to_build;
+        sum.upload_bytes += part.upload_bytes;
+        sum.exact &= part.exact;
     }
     let Timings { resolve_ms, download_ms, assemble_ms, push_ms, total_ms: _ } = timings;
     report.timings.resolve_ms += resolve_ms;

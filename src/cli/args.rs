@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use crate::bake::{Delivery, Freshness, Options, RemoteCache};
+use crate::bake::{CacheKey, Delivery, Freshness, Options, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 
@@ -262,6 +262,7 @@ impl BuildArguments {
             off: self.no_remote_cache,
             repository: self.cache_repo.clone(),
             verify: self.verify_cache,
+            key: cache_key()?,
         };
         Ok(options)
     }
@@ -287,6 +288,17 @@ fn environment_url(name: &str) -> Result<Option<Url>, String> {
 fn environment_urls(name: &str) -> Result<Vec<Url>, String> {
     let value = std::env::var(name).unwrap_or_default();
     value.split_whitespace().map(|url| url.parse().map_err(|error| format!("{name}: {error}"))).collect()
+}
+
+/// The key of the records, which only the environment gives: arguments are seen by others on the machine.
+fn cache_key() -> Result<Option<CacheKey>, String> {
+    match std::env::var("BAKEHOUSE_CACHE_KEY") {
+        Ok(secret) if !secret.is_empty() => match CacheKey::new(&secret) {
+            None => Err("BAKEHOUSE_CACHE_KEY: a key has at least 16 bytes".to_owned()),
+            key => Ok(key),
+        },
+        _ => Ok(None),
+    }
 }
 
 /// The time stamp of images, in seconds since 1970.

@@ -89,10 +89,10 @@ impl<'a> Reader<'a> {
         for star in &self.names.stars {
             let import = Import { dotted: format!("{}.{name}", star.dotted), ..star.clone() };
             match self.files.place(self.file, &import) {
-                Place::Project { file, name } => {
-                    if self.files.gives(&file, &name, named, self.imports + 1)? {
-                        return Ok(Target::Project { file, name });
-                    }
+                Place::Project { file, name }
+                    if self.files.gives(&file, &name, named, self.imports + 1)? =>
+                {
+                    return Ok(Target::Project { file, name });
                 }
                 // What several modules outside may give is most likely the platform's.
                 Place::Outside(dotted) if outside.is_none() || dotted.starts_with("metaflow.") => {
