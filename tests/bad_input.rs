@@ -173,7 +173,7 @@ fn a_python_that_the_base_lacks_tells_the_choices() {
 fn a_base_that_is_not_there() {
     let world = sound();
     world.fail(&["build", "--base", "oci:/no/such/layout"], 10, &["/no/such/layout"]);
-    world.fail(&["build", "--base", "deb://bookworm"], 2, &["deb://"]);
+    world.fail(&["build", "--base", "deb://Book/worm"], 2, &["Debian suite"]);
 }
 
 #[test]

@@ -32,8 +32,7 @@ fn environment_report(
     environment: &Environment,
     conda: &CondaRequest,
 ) -> EnvironmentReport {
-    let mut packages: Vec<String> = conda.packages.iter().map(|(package, _)| package.clone()).collect();
-    packages.sort();
+    let packages = conda.sorted();
     let python = environment.python.as_ref().map(|python| python.specifiers.to_string());
     let base = environment.base.as_ref().map(|base| base.reference.clone());
     // Nothing is locked: what is asked for stands for what would be installed.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::report::Report;
-use super::{Error, Event, Goal};
+use super::{Error, Event, Goal, debian};
 use crate::base::{self, Base, Contents, Python, Source};
 use crate::model::{Key, Libc, PythonMinor, Target, Warning};
 use crate::project::{self, Component, Environment, Project};
@@ -90,17 +90,19 @@ pub async fn prepare<'p>(
     let mut units = Vec::new();
     for &component in components {
         for environment in component.environments.iter().filter(|one| one.conda.is_none()) {
-            let base = match base_of(context, environment, report)? {
-                None => None,
-                Some(source) => Some(match bases.iter().find(|(known, _)| *known == source) {
-                    Some((_, base)) => Arc::clone(base),
-                    None => {
-                        let base = Arc::new(open(context, &source).await?);
-                        bases.push((source, Arc::clone(&base)));
-                        base
-                    }
-                }),
-            };
+            let source = base_of(context, environment, report)?;
+            let base = Some(match bases.iter().find(|(known, _)| *known == source) {
+                Some((_, base)) => Arc::clone(base),
+                None => {
+                    let base = match &source {
+                        Source::Debian { suite } => debian::open(context, suite, report).await?,
+                        source => open(context, source).await?,
+                    };
+                    let base = Arc::new(base);
+                    bases.push((source, Arc::clone(&base)));
+                    base
+                }
+            });
             units.push(unit(context, component, environment, base)?);
         }
     }
@@ -125,26 +127,31 @@ async fn open(context: &Context<'_>, source: &Source) -> Result<Base, Error> {
 }
 
 /// The base that the command line or the project names; the command line goes first.
-fn base_of(
-    context: &Context<'_>,
-    environment: &Environment,
-    report: &mut Report,
-) -> Result<Option<Source>, Error> {
+fn base_of(context: &Context<'_>, environment: &Environment, report: &mut Report) -> Result<Source, Error> {
     let named = environment.base.as_ref();
     if let Some(source) = &context.options.base {
         if let Some(request) = named {
             let message = format!("the base image {} is replaced by --base {source}", request.reference);
             report.warnings.push((&Warning::at(request.origin.clone(), message)).into());
         }
-        return Ok(Some(source.clone()));
+        return Ok(source.clone());
     }
     match named {
-        Some(request) => Ok(Some(
-            Source::reference(&request.reference)
-                .map_err(|source| Error::BaseReference { origin: request.origin.clone(), source })?,
-        )),
-        None if matches!(context.goal, Goal::Lock | Goal::CheckLocks) => Ok(None),
-        None => Err(Error::NoBase),
+        Some(request) => Source::reference(&request.reference)
+            .map_err(|source| Error::BaseReference { origin: request.origin.clone(), source }),
+        None => {
+            let allowed = |minor| allows(context, environment, minor);
+            Ok(Source::Debian { suite: debian::default_suite(context, allowed)? })
+        }
+    }
+}
+
+/// Whether a Python is one that the command line or the project asks for.
+fn allows(context: &Context<'_>, environment: &Environment, minor: PythonMinor) -> bool {
+    match (context.options.python, &environment.python) {
+        (Some(wanted), _) => minor == wanted,
+        (None, Some(request)) => request.allows(minor),
+        (None, None) => true,
     }
 }
 
@@ -155,11 +162,7 @@ fn unit<'p>(
     environment: &'p Environment,
     base: Option<Arc<Base>>,
 ) -> Result<Unit<'p>, Error> {
-    let allowed = |minor: PythonMinor| match (context.options.python, &environment.python) {
-        (Some(wanted), _) => minor == wanted,
-        (None, Some(request)) => request.allows(minor),
-        (None, None) => true,
-    };
+    let allowed = |minor| allows(context, environment, minor);
     let (python, minor, libc) = match &base {
         Some(base) => {
             let wanted = match (context.options.python, &environment.python) {

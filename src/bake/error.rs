@@ -36,9 +36,12 @@ pub enum Error {
         /// The project's folder.
         project: PathBuf,
     },
-    /// No base image is named anywhere.
-    #[error("no base image is named")]
-    NoBase,
+    /// No base image is named anywhere, and none that could be made fits.
+    #[error("no base image is named, and the default ones have other Pythons: {found}")]
+    NoBase {
+        /// The Pythons that there would be.
+        found: String,
+    },
     /// Neither a base nor a Python is named for a lock.
     #[error("neither a base image nor one Python version is named")]
     NoPythonNamed,
@@ -148,9 +151,10 @@ impl Error {
         match self {
             Self::Project(error) => error.exit_code(),
             Self::InProject { source, .. } => source.exit_code(),
-            Self::UnknownComponent { .. } | Self::NoBase | Self::NoPythonNamed | Self::Reference { .. } => {
-                ExitCode::Usage
-            }
+            Self::UnknownComponent { .. }
+            | Self::NoBase { .. }
+            | Self::NoPythonNamed
+            | Self::Reference { .. } => ExitCode::Usage,
             Self::NoComponents { .. } | Self::BaseReference { .. } | Self::Script { .. } => ExitCode::Project,
             Self::Base(error) => error.exit_code(),
             Self::Resolve { source, .. } => source.exit_code(),
@@ -177,7 +181,7 @@ impl Error {
             Self::NoComponents { .. } => {
                 text("put a flow into flows/NAME/flow.py or a deployment into deployments/NAME/config.yml")
             }
-            Self::NoBase => text("name one with --base, or as `image` in the deployment's config.yml"),
+            Self::NoBase { .. } => text("name one with --base, or as `image` in the deployment's config.yml"),
             Self::NoPythonNamed => text("give --python X.Y, or --base with the image to build on"),
             Self::Base(error) | Self::BaseReference { source: error, .. } => error.hint(),
             Self::Resolve { source, .. } => source.hint(),

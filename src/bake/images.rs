@@ -17,8 +17,8 @@ use super::{Error, Goal, code, deliver, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
-use crate::model::{Origin, Warning};
-use crate::project::{self, Asset, Environment};
+use crate::model::Warning;
+use crate::project::{self, Asset};
 
 /// The layers that an image may have, the base's included. Runtimes stop at 125 to 127; long before that, every layer
 /// costs a pull its share.
@@ -66,7 +66,7 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
     for Locked { unit, lock, id } in locked {
         if let Some(&place) = places.get(id.as_str()) {
             let known = &mut reports[place];
-            known.origins.extend(origins(unit.environment));
+            known.origins.extend(OriginReport::of(unit.environment));
             known.components.push(unit.component.name.clone());
             continue;
         }
@@ -82,7 +82,7 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
             python: lock.target.python.to_string(),
             base: unit.base.as_ref().map(|base| base.name.clone()),
             requirements,
-            origins: origins(unit.environment),
+            origins: OriginReport::of(unit.environment),
             conda: Vec::new(),
             channels: Vec::new(),
         });
@@ -96,24 +96,9 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
     reports
 }
 
-/// Where each requirement of an environment is stated, sorted.
-fn origins(environment: &Environment) -> Vec<OriginReport> {
-    let at = |requirement: String, origin: &Origin| OriginReport {
-        requirement,
-        file: origin.file.clone(),
-        line: origin.line,
-    };
-    let python = environment.python.iter();
-    let python = python.map(|python| at(format!("python{}", python.specifiers), &python.origin));
-    let mut origins: Vec<_> =
-        environment.requirements.iter().map(|r| at(r.to_string(), &r.origin)).chain(python).collect();
-    origins.sort();
-    origins
-}
-
 /// The base and interpreter of an environment whose image is wanted.
 pub fn foundation<'l>(locked: &'l Locked<'_>) -> Result<(&'l Arc<Base>, &'l Python), Error> {
-    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoBase)
+    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoPythonNamed)
 }
 
 /// How many layers the distributions of an environment may take.
@@ -129,20 +114,22 @@ async fn build(
 ) -> Result<(ImageReport, Vec<Warning>), Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let code = code::files(context.project, locked, &mut warnings)?;
+    let mut code = code::files(context, locked, &mut warnings)?;
+    let (shared, own) = (std::mem::take(&mut code.shared), std::mem::take(&mut code.own));
     let environment = async {
         let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
     };
     let (environment, shared, own) =
-        try_join3(environment, assembly.code(context, code.shared), assembly.code(context, code.own)).await?;
+        try_join3(environment, assembly.code(context, shared), assembly.code(context, own)).await?;
+    code.warn_of_hidden(context, locked, &mut warnings)?;
     warnings.extend(environment.warnings.iter().cloned());
 
     let mut layers = environment.layers.clone();
     layers.extend([shared, own].into_iter().flatten());
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
-    let image = compose(context, locked, base, &name, &new)?;
+    let image = compose(context, locked, base, &name, &new, code.library_path.as_deref())?;
 
     let base_layers = base.image.layers().iter().enumerate();
     let blobs = base_layers
@@ -187,8 +174,9 @@ pub fn compose(
     base: &Base,
     name: &str,
     layers: &[image::Layer],
+    library_path: Option<&str>,
 ) -> Result<image::Image, Error> {
-    let spec = spec(context, locked, base, name, layers);
+    let spec = spec(context, locked, base, name, layers, library_path);
     image::compose(&spec).map_err(|source| Error::Image { image: name.to_owned(), source })
 }
 
@@ -254,6 +242,7 @@ fn spec<'s>(
     base: &'s Base,
     name: &str,
     layers: &'s [image::Layer],
+    library_path: Option<&str>,
 ) -> ImageSpec<'s> {
     let component = locked.unit.component;
     let run = &component.run;
@@ -261,8 +250,10 @@ fn spec<'s>(
         ("VIRTUAL_ENV".to_owned(), format!("/{PREFIX}")),
         ("FASTBAKERY_IMAGE".to_owned(), format!("{name}:{}", locked.id)),
     ];
-    if !run.python_path.is_empty() {
-        environment.push(("PYTHONPATH".to_owned(), run.python_path.join(":")));
+    let python_path: Vec<String> =
+        run.python_path.iter().cloned().chain(library_path.map(str::to_owned)).collect();
+    if !python_path.is_empty() {
+        environment.push(("PYTHONPATH".to_owned(), python_path.join(":")));
     }
     environment.extend(run.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     ImageSpec {

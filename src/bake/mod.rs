@@ -6,6 +6,7 @@ mod assemble;
 mod code;
 mod conda;
 mod context;
+mod debian;
 mod deliver;
 mod environments;
 mod error;
@@ -21,19 +22,20 @@ mod several;
 mod skeleton;
 
 pub use error::{Error, with_causes};
-pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
+pub use options::{Debian, Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
 pub use records::CacheKey;
 pub use report::{
-    EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
-    OriginReport, PackageReport, PlannedReport, PlatformReport, Report, Role, Timings, Transfer,
+    CodeLayer, CodeReport, ComponentReport, EnvironmentReport, ErrorReport, FileReport, ImageReport,
+    LayerOrigin, LayerReport, LeftOutReport, LibraryReport, LockReport, LockStatus, OriginReport,
+    PackageReport, PlannedReport, PlatformReport, Report, RequestReport, Role, Timings, Transfer,
     TransferReport, WarningReport,
 };
 
 use context::Context;
 
 use crate::model::ExitCode;
-use crate::project::{self, Component, Project};
+use crate::project::{self, CodeReader, Component, Project};
 
 /// What a run came to: the report, which is written even if something failed.
 #[derive(Debug)]
@@ -101,7 +103,21 @@ async fn stages(
     failures: &mut Vec<Error>,
 ) -> Result<(), Error> {
     report.warnings.extend(project.warnings.iter().map(Into::into));
-    let context = Context::new(options, goal, project, progress)?;
+    if matches!(goal, Goal::Plan | Goal::Environments) {
+        report.components = components.iter().map(|component| ComponentReport::new(component)).collect();
+    }
+    if goal == Goal::Environments {
+        report.belongs_to(project);
+        return Ok(());
+    }
+    let variables = |name: &str| std::env::var(name).ok();
+    let code = CodeReader::new(project, &options.code, &variables)?;
+    if goal == Goal::Files {
+        code::list(&code, components, report, failures);
+        report.belongs_to(project);
+        return Ok(());
+    }
+    let context = Context::new(options, goal, project, code, progress)?;
     conda::refuse(components, report, failures);
     let units = environments::prepare(&context, components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;

@@ -7,6 +7,7 @@ use url::Url;
 use super::CacheKey;
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
+use crate::project::CodeOptions;
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub enum Goal {
     Build,
     /// Tell what `Build` would do.
     Plan,
+    /// Tell what the project's files ask for.
+    Environments,
+    /// Tell what goes into the code layers, and what does not.
+    Files,
     /// Write the locks.
     Lock,
     /// Fail if a lock is stale.
@@ -60,6 +65,23 @@ pub struct RemoteCache {
     pub key: Option<CacheKey>,
 }
 
+/// How bases of Debian's packages are made.
+#[derive(Debug, Clone, Default)]
+pub struct Debian {
+    /// The mirror of the archive, if not Debian's own.
+    pub mirror: Option<Url>,
+    /// The mirror of security updates, if it does not stand beside the other.
+    pub security_mirror: Option<Url>,
+    /// A mirror that keeps packages which the others drop.
+    pub snapshot: Option<Url>,
+    /// A file with the keys that release files are signed with, if not Debian's own.
+    pub keyring: Option<PathBuf>,
+    /// Whether security updates are left out.
+    pub no_security: bool,
+    /// Further packages.
+    pub packages: Vec<String>,
+}
+
 /// What a run works with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -71,6 +93,8 @@ pub struct Options {
     pub branch: Option<String>,
     /// The base image; goes before what the project's files say.
     pub base: Option<Source>,
+    /// How bases of Debian's packages are made.
+    pub debian: Debian,
     /// The Python; goes before what the project's files say.
     pub python: Option<PythonMinor>,
     /// The platform.
@@ -81,6 +105,8 @@ pub struct Options {
     pub extra_index_urls: Vec<Url>,
     /// What to do about a stale lock.
     pub freshness: Freshness,
+    /// What goes into the code layers.
+    pub code: CodeOptions,
     /// Where images go.
     pub delivery: Delivery,
     /// How the records in a registry are used.

@@ -68,11 +68,12 @@ impl Expected {
 async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let code = code::files(context.project, locked, &mut warnings)?;
+    let mut code = code::files(context, locked, &mut warnings)?;
+    code.warn_of_hidden(context, locked, &mut warnings)?;
     let skeleton = files(context, Role::Environment, skeleton::entries(python)).await?;
     let (mut layers, downloads) = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
     layers.push(skeleton);
-    for entries in [code.shared, code.own] {
+    for entries in [std::mem::take(&mut code.shared), std::mem::take(&mut code.own)] {
         if !entries.is_empty() {
             layers.push(files(context, Role::Code, entries).await?);
         }
@@ -83,7 +84,7 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     let whole = match &made {
         Some(made) => {
             let layers: Vec<_> = made.iter().map(image_layer).collect();
-            Some(compose(context, locked, base, &name, &layers)?)
+            Some(compose(context, locked, base, &name, &layers, code.library_path.as_deref())?)
         }
         None => None,
     };

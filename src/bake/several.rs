@@ -72,7 +72,29 @@ fn within(member: &Member, error: Error) -> Error {
 
 /// Adds what one project's report tells. `environments` are the places of those that are there, by their IDs.
 fn add(report: &mut Report, part: Report, member: &Member, environments: &mut HashMap<String, usize>) {
-    let Report { images, locks, environments: found, timings, transfer, planned, warnings, .. } = part;
+    let Report {
+        components,
+        images,
+        locks,
+        environments: found,
+        code,
+        timings,
+        transfer,
+        planned,
+        warnings,
+        ..
+    } = part;
+    report.components.extend(components.into_iter().map(|mut component| {
+        component.folder = member.file(&component.folder);
+        for environment in &mut component.environments {
+            environment.lock = member.file(&environment.lock);
+            environment.origins.iter_mut().for_each(|origin| origin.file = member.file(&origin.file));
+        }
+        component
+    }));
+    if let Some(code) = code {
+        report.code.get_or_insert_default().extend(code);
+    }
     report.images.extend(images);
     report.locks.extend(locks.into_iter().map(|mut lock| {
         lock.path = member.file(&lock.path);

@@ -6,6 +6,7 @@ use crate::model::{Digest, ExitCode, Platform};
 use crate::{image, registry, store};
 
 use super::contents::Python;
+use super::debian;
 
 /// What can go wrong with a base image.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,9 @@ pub enum Error {
         /// Why.
         source: image::Error,
     },
+    /// A base made of Debian's packages cannot be had.
+    #[error(transparent)]
+    Debian(#[from] debian::Error),
     /// The store failed.
     #[error(transparent)]
     Store(store::Error),
@@ -122,6 +126,7 @@ impl Error {
             | Self::NoPython { .. } => ExitCode::Project,
             Self::Open { source, .. } => source.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
+            Self::Debian(error) => error.exit_code(),
             Self::NotFound { .. } => ExitCode::Project,
             Self::Store(error) => error.exit_code(),
             // A layout checks its blobs as they are read, and tells what it found inside the I/O error.
@@ -137,7 +142,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Source { .. } | Self::Unsupported { .. } => {
-                "name an image in a registry, such as `python:3.11-slim`, or one in an OCI layout, `oci:DIR[:NAME]`".into()
+                "name an image in a registry, such as `python:3.11-slim`, one in an OCI layout, `oci:DIR[:NAME]`, or one of Debian's suites, `deb://bookworm`".into()
             }
             Self::NoPlatform { found, .. } => match found.as_slice() {
                 [] => return None,
@@ -156,6 +161,7 @@ impl Error {
             Self::Damaged { .. } | Self::Refused { .. } | Self::DiffId { .. } => {
                 "do not use this image; if you trust where it comes from, have it built or copied anew".into()
             }
+            Self::Debian(error) => return error.hint(),
             Self::Open { source, .. } => return source.hint(),
             Self::Image { source, .. } => return source.hint(),
             Self::NotFound { .. } => "check the name and the tag".into(),

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 
 use super::contents::Contents;
+use super::debian;
 use super::document::select_platform;
 use super::error::Error;
 use super::inspect::{Compression, Layer, inspect};
 use super::source::Source;
 use crate::image::{self, MediaType};
+use crate::layer;
 use crate::model::{Digest, Key, Platform};
 use crate::registry::{self, Layout, Manifest, Registries, Repository};
 use crate::store::Store;
@@ -39,6 +41,8 @@ pub struct Base {
 enum Place {
     Registry(Repository),
     Layout(Arc<Layout>),
+    /// Layers that were made on this machine.
+    Made(Arc<[Arc<layer::Layer>]>),
 }
 
 /// Opens the base that `source` names, for `platform`. Its layers are read only if nobody looked into them before.
@@ -73,6 +77,10 @@ pub async fn open_recalling(
             let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
             (Place::Layout(Arc::new(layout)), manifest)
         }
+        // Made, not opened: see `open_debian`.
+        Source::Debian { .. } => {
+            return Err(Error::Unsupported { text: name, kind: "bases made of packages" });
+        }
     };
     for _ in 0..INDEX_DEPTH {
         if !manifest.is_index() {
@@ -98,20 +106,44 @@ pub async fn open_recalling(
     // A directory says nothing outside this machine, and an image must not depend on it.
     let image = match &place {
         Place::Registry(_) => image.named(name.clone(), manifest.digest),
-        Place::Layout(_) => image,
+        Place::Layout(_) | Place::Made(_) => image,
     };
 
-    let key = Contents::key(&manifest.digest);
+    let digest = manifest.digest;
+    let (contents, inspected) = contents(&name, &digest, &place, &image, &store, recall).await?;
+    Ok(Base { name, digest, image, contents, inspected, place })
+}
+
+/// A base made of Debian's packages, with what is inside it.
+pub async fn open_debian(name: String, made: debian::Made, store: Arc<Store>) -> Result<Base, Error> {
+    let debian::Made { image, digest, layers } = made;
+    let place = Place::Made(layers.into());
+    let nothing = async |_: &Key| None;
+    let (contents, _) = contents(&name, &digest, &place, &image, &store, nothing).await?;
+    // Whoever made the layers can tell again: nobody else need know.
+    Ok(Base { name, digest, image, contents, inspected: false, place })
+}
+
+/// What is inside an image, and whether its layers had to be read to know that.
+async fn contents(
+    name: &str,
+    digest: &Digest,
+    place: &Place,
+    image: &image::Base,
+    store: &Arc<Store>,
+    recall: impl AsyncFnOnce(&Key) -> Option<Contents>,
+) -> Result<(Contents, bool), Error> {
+    let key = Contents::key(digest);
     let known = store.record(RECORDS, &key).map_err(Error::Store)?;
-    let (contents, inspected) = match known {
+    Ok(match known {
         Some(contents) => (contents, false),
         None => {
             let (contents, inspected) = match recall(&key).await {
                 Some(contents) => (contents, false),
                 None => {
-                    let found = look_inside(&place, &image, &store).await;
+                    let found = look_inside(place, image, store).await;
                     let contents = found.map_err(|error| match error {
-                        Failure::Registry(source) => failed(source),
+                        Failure::Registry(source) => Error::Open { name: name.to_owned(), source },
                         Failure::Base(error) => error,
                     })?;
                     (contents, true)
@@ -120,8 +152,7 @@ pub async fn open_recalling(
             store.put_record(RECORDS, &key, &contents).map_err(Error::Store)?;
             (contents, inspected)
         }
-    };
-    Ok(Base { name, digest: manifest.digest, image, contents, inspected, place })
+    })
 }
 
 enum Failure {
@@ -161,7 +192,7 @@ impl Base {
     pub fn repository(&self) -> Option<&Repository> {
         match &self.place {
             Place::Registry(repository) => Some(repository),
-            Place::Layout(_) => None,
+            Place::Layout(_) | Place::Made(_) => None,
         }
     }
 
@@ -188,6 +219,7 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.manifest(&digest.to_string()).await,
             Self::Layout(layout) => layout.manifest(Some(&digest.to_string())).map(Some),
+            Self::Made(_) => Ok(None),
         }
     }
 
@@ -201,6 +233,7 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await,
             Self::Layout(layout) => layout.pull_blob(store, digest, size),
+            Self::Made(_) => unreachable!("what was made here has its documents at hand"),
         }
     }
 
@@ -208,7 +241,7 @@ impl Place {
     async fn ready(&self, store: &Store, digest: &Digest, size: u64) -> Result<(), registry::Error> {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await.map(drop),
-            Self::Layout(_) => Ok(()),
+            Self::Layout(_) | Self::Made(_) => Ok(()),
         }
     }
 
@@ -219,6 +252,10 @@ impl Place {
                 None => Err(io::ErrorKind::NotFound.into()),
             },
             Self::Layout(layout) => Ok(Box::new(layout.open_blob(digest, size).map_err(io::Error::other)?)),
+            Self::Made(layers) => match layers.iter().find(|layer| layer.digest == *digest) {
+                Some(layer) => Ok(Box::new(layer::open(store, layer).map_err(io::Error::other)?)),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
         }
     }
 }

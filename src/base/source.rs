@@ -20,6 +20,11 @@ pub enum Source {
         /// The image's `ref.name`; without one, the layout must hold a single image.
         name: Option<String>,
     },
+    /// A base made of the packages of a Debian suite.
+    Debian {
+        /// The suite's code name.
+        suite: String,
+    },
 }
 
 impl Source {
@@ -51,11 +56,10 @@ impl FromStr for Source {
             }
             return Ok(Self::Layout { directory: directory.into(), name: name.map(str::to_owned) });
         }
-        for (start, kind) in [
-            ("oci-archive:", "OCI archives"),
-            ("docker-archive:", "docker archives"),
-            ("deb://", "bases from Debian's packages"),
-        ] {
+        if let Some(suite) = text.strip_prefix("deb://") {
+            return Ok(Self::Debian { suite: suite.to_owned() });
+        }
+        for (start, kind) in [("oci-archive:", "OCI archives"), ("docker-archive:", "docker archives")] {
             if text.starts_with(start) {
                 return Err(Error::Unsupported { text: shown(text), kind });
             }
@@ -76,6 +80,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registry(reference) => reference.fmt(f),
+            Self::Debian { suite } => write!(f, "deb://{suite}"),
             Self::Layout { directory, name: None } => write!(f, "oci:{}", directory.display()),
             Self::Layout { directory, name: Some(name) } => write!(f, "oci:{}:{name}", directory.display()),
         }
@@ -121,7 +126,7 @@ mod tests {
         for text in ["", "oci:", "oci::x", "oci:d:", "https://r.example/x", "UPPER/case", "a b"] {
             assert_eq!(code(text), ExitCode::Usage, "{text}");
         }
-        for text in ["oci-archive:x.tar", "docker-archive:x.tar", "deb://bookworm", "scratch"] {
+        for text in ["oci-archive:x.tar", "docker-archive:x.tar", "scratch"] {
             assert_eq!(code(text), ExitCode::Project, "{text}");
         }
     }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use crate::bake::{CacheKey, Delivery, Freshness, Options, RemoteCache};
+use crate::bake::{CacheKey, Debian, Delivery, Freshness, Options, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
+use crate::project::CodeOptions;
 
 /// Builds container images for Python projects without Docker.
 #[derive(Debug, Parser)]
@@ -32,7 +33,7 @@ pub enum Command {
     /// Write the pylock.toml files.
     Lock(LockArguments),
     /// Show what build would do: components, environments, layers, bytes to move. Touches nothing.
-    Plan(BuildArguments),
+    Plan(PlanArguments),
     /// The local store.
     Cache {
         /// What to do with it.
@@ -105,9 +106,12 @@ pub struct ProjectArguments {
     /// The branch, for branch filters and environments [default: the CI system's, else what git has checked out].
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
-    /// The base image: a registry reference, or oci:DIR[:NAME].
+    /// The base image: a registry reference, oci:DIR[:NAME], or deb://SUITE
+    /// [default: the newest Debian suite whose Python fits].
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
+    #[command(flatten)]
+    debian: DebianArguments,
     /// The Python version, such as 3.11.
     #[arg(long, value_name = "X.Y")]
     pub python: Option<PythonMinor>,
@@ -133,11 +137,60 @@ pub struct ProjectArguments {
     cache: CacheArguments,
 }
 
+/// What goes into the code layers.
+#[derive(Debug, Args)]
+pub struct CodeArguments {
+    /// Leave out of the image what .gitignore files name, as .dockerignore does.
+    #[arg(long)]
+    gitignore: bool,
+    /// Put a package from outside the project into the image, or all packages of a folder (repeatable).
+    #[arg(long, value_name = "DIR")]
+    library: Vec<PathBuf>,
+}
+
+/// How bases of Debian's packages are made.
+#[derive(Debug, Args)]
+struct DebianArguments {
+    /// The mirror of Debian's archive for deb:// bases [default: deb.debian.org].
+    #[arg(long, env = "BAKEHOUSE_DEBIAN_MIRROR", value_name = "URL")]
+    debian_mirror: Option<Url>,
+    /// The mirror of Debian's security updates [default: the other mirror's URL with -security].
+    #[arg(long, env = "BAKEHOUSE_DEBIAN_SECURITY_MIRROR", value_name = "URL")]
+    debian_security_mirror: Option<Url>,
+    /// A mirror that keeps packages which have left the others.
+    #[arg(long, env = "BAKEHOUSE_DEBIAN_SNAPSHOT", value_name = "URL")]
+    debian_snapshot: Option<Url>,
+    /// The keys that the mirror's release files are signed with [default: those of Debian's archive].
+    #[arg(long, env = "BAKEHOUSE_DEBIAN_KEYRING", value_name = "FILE")]
+    debian_keyring: Option<PathBuf>,
+    /// Leave security updates out.
+    #[arg(long)]
+    no_debian_security: bool,
+    /// A further Debian package in the base (repeatable).
+    #[arg(long, value_name = "NAME")]
+    debian_package: Vec<String>,
+}
+
+impl DebianArguments {
+    fn options(&self) -> Debian {
+        Debian {
+            mirror: self.debian_mirror.clone(),
+            security_mirror: self.debian_security_mirror.clone(),
+            snapshot: self.debian_snapshot.clone(),
+            keyring: self.debian_keyring.clone(),
+            no_security: self.no_debian_security,
+            packages: self.debian_package.clone(),
+        }
+    }
+}
+
 /// Arguments of `build` and `plan`.
 #[derive(Debug, Args)]
 pub struct BuildArguments {
     #[command(flatten)]
     project: ProjectArguments,
+    #[command(flatten)]
+    code: CodeArguments,
     /// Push to PREFIX/NAME, NAME being the component's.
     #[arg(long, value_name = "PREFIX")]
     push: Option<String>,
@@ -172,6 +225,19 @@ pub struct BuildArguments {
     pub report: ReportArguments,
 }
 
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub build: BuildArguments,
+    /// List the files of the code layers instead, and what is left out and why. Needs neither base nor network.
+    #[arg(long)]
+    pub files: bool,
+    /// List what each flow step and deployment asks for instead, and where that is said. Needs neither base nor network.
+    #[arg(long, conflicts_with = "files")]
+    pub environments: bool,
+}
+
 /// Arguments of `lock`.
 #[derive(Debug, Args)]
 pub struct LockArguments {
@@ -203,6 +269,7 @@ impl ProjectArguments {
             components: self.component.clone(),
             branch: self.branch.clone(),
             base,
+            debian: self.debian.options(),
             python: self.python,
             platform: self.platform,
             index_url: self
@@ -216,6 +283,7 @@ impl ProjectArguments {
                 urls => urls.to_vec(),
             },
             freshness: Freshness::Update,
+            code: CodeOptions::default(),
             delivery: Delivery::default(),
             remote_cache: RemoteCache::default(),
             offline: self.offline,
@@ -237,6 +305,7 @@ impl BuildArguments {
             (.., true) => Freshness::Upgrade,
             _ => Freshness::Update,
         };
+        options.code = CodeOptions { gitignore: self.code.gitignore, libraries: self.code.library.clone() };
         let output = match self.output.as_deref().map(|output| (output, output.strip_prefix("oci:"))) {
             None => None,
             Some((_, Some(directory))) if !directory.is_empty() => Some(PathBuf::from(directory)),

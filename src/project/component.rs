@@ -36,6 +36,8 @@ pub struct Project {
     pub assets: Vec<Asset>,
     /// The package indexes that its files name.
     pub indexes: IndexSettings,
+    /// The files, relative to it, that hold credentials for an index: they stay out of images.
+    pub secret_files: Vec<String>,
     /// What its author should know.
     pub warnings: Vec<Warning>,
 }
@@ -88,38 +90,26 @@ pub struct Component {
     pub run: Run,
     /// The distribution's metadata, of a plain project with a `[project]` table.
     pub package: Option<PackageMetadata>,
-    /// What a deployment says of its code (`package`).
+    /// What is said of its code: `package` of a deployment, `package_suffixes` for a flow.
     pub code: CodePackage,
 }
 
-/// What a deployment's configuration says of its code, besides its own folder and `src/`.
+/// What the project's files say of a component's code, besides where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CodePackage {
-    /// Folders relative to the project, in order; the empty one is the project itself.
+    /// The folders and files of a deployment's code, relative to the project, in order; the empty one is the project
+    /// itself, and so are none.
     pub paths: Vec<String>,
-    /// The ends of the names of the files in them that count; `None`: the platform's own list.
+    /// The ends of the names of the files that count, besides Python's own for a flow; `None`: the platform's own list.
     pub suffixes: Option<Vec<String>>,
+    /// The files, relative to the project, that it chooses for configurations of a flow, by the configurations' names.
+    pub configs: BTreeMap<String, String>,
 }
 
 impl CodePackage {
-    /// The working directory: the platform unpacks the one folder there.
-    pub(super) fn working_dir(&self) -> String {
-        match &self.paths[..] {
-            [only] if !only.is_empty() => format!("/app/{only}"),
-            _ => "/app".to_owned(),
-        }
-    }
-
-    /// `PYTHONPATH`: the folders, then what every deployment has.
-    pub(super) fn python_path(&self) -> Vec<String> {
-        let own = self.paths.iter().filter(|path| !path.is_empty()).map(|path| format!("/app/{path}"));
-        let mut all: Vec<String> = own.collect();
-        for path in ["/app", "/app/src"] {
-            if !all.iter().any(|known| known == path) {
-                all.push(path.to_owned());
-            }
-        }
-        all
+    /// Whether a deployment's code is the whole project.
+    pub(super) fn is_whole_project(&self) -> bool {
+        self.paths.iter().all(String::is_empty)
     }
 }
 
@@ -167,6 +157,13 @@ pub struct CondaRequest {
 }
 
 impl CondaRequest {
+    /// The match specifications, sorted.
+    pub fn sorted(&self) -> Vec<String> {
+        let mut packages: Vec<String> = self.packages.iter().map(|(package, _)| package.clone()).collect();
+        packages.sort();
+        packages
+    }
+
     /// The error that baking them is, until conda is built.
     pub fn unsupported(&self) -> Error {
         Error::Conda { origin: self.origin.clone(), place: self.place.clone() }

@@ -60,6 +60,8 @@ pub(super) fn component(
     config.warn(warnings);
     let package = config.package()?;
     let stated = match config.node.get("dependencies") {
+        // Whatever else is said, the image is to be used as it is.
+        _ if config.is_set("no_deps")? => Some(Stated { has_source: true, ..Stated::default() }),
         Some(stated) if !stated.is_empty() => Some(config.dependencies(root, stated, variables)?),
         _ => None,
     };
@@ -99,8 +101,8 @@ pub(super) fn component(
         readme: root.readme(&folder),
         run: Run {
             command: shell::command(&config.commands()?),
-            working_dir: package.working_dir(),
-            python_path: package.python_path(),
+            working_dir: "/app".to_owned(),
+            python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: config.port()?.into_iter().collect(),
             env: config.environment()?,
         },
@@ -155,7 +157,7 @@ fn unstated(
     if let Some(pyproject) = pyproject
         && let Some((own, mut indexes)) = pyproject.dependencies(root, variables)?
     {
-        indexes.merge(pyproject.indexes(false, warnings)?)?;
+        indexes.merge(pyproject.indexes(false, variables, warnings)?)?;
         if has_requirements {
             let message = format!("it is not read: {} counts", pyproject.file());
             warnings.push(Warning::at(Origin::file(&requirements), message));
@@ -174,6 +176,7 @@ fn unstated(
 }
 
 /// What `dependencies` says.
+#[derive(Default)]
 struct Stated {
     dependencies: Dependencies,
     indexes: IndexSettings,
@@ -212,6 +215,17 @@ impl Config<'_> {
                 Err(Error::Invalid { origin, problem, hint: QUOTE })
             }
             None => Err(Error::invalid(origin, format!("`{key}` must be a string"))),
+        }
+    }
+
+    /// Whether a key is there and true.
+    fn is_set(&self, key: &str) -> Result<bool, Error> {
+        match self.node.get(key).map(|node| (node, node.scalar())) {
+            None | Some((_, Some((_, Type::Null)))) => Ok(false),
+            Some((_, Some((text, Type::Bool)))) => Ok(is_true(text)),
+            Some((node, _)) => {
+                Err(Error::invalid(self.origin(node), format!("`{key}` must be true or false")))
+            }
         }
     }
 

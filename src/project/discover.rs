@@ -11,7 +11,7 @@ use super::source::Root;
 use super::toml::Toml;
 use super::{
     CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run,
-    Selection, asset, deployment, flow, several,
+    Selection, asset, deployment, flow, indexes, several,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -54,7 +54,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             Stated::Absent | Stated::Dynamic(_) | Stated::Poetry(_) if has_requirements => {}
             _ => dependencies = pyproject.dependencies(root, variables)?,
         }
-        indexes.merge(pyproject.indexes(true, &mut warnings)?)?;
+        indexes.merge(pyproject.indexes(true, variables, &mut warnings)?)?;
         if pyproject.has_project() {
             package = Some(pyproject.metadata(root, src_layout)?);
             python = pyproject.python()?;
@@ -121,6 +121,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
         package,
         code: CodePackage::default(),
     };
+    let secret_files = secret_files(root, &indexes, &mut warnings);
     Ok(Project {
         root: root.path.clone(),
         name,
@@ -129,6 +130,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
         components: vec![component],
         assets: Vec::new(),
         indexes,
+        secret_files,
         warnings,
     })
 }
@@ -145,15 +147,16 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
     };
     let settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
     check_dependencies_table(&toml, &mut warnings)?;
+    let flow_code = flow_code(&toml, &settings)?;
     let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
 
-    let mut indexes = IndexSettings::default();
+    let mut indexes = indexes::read(&toml, variables)?;
     let mut project_base = None;
     let mut project_dependencies = Dependencies::default();
     let pyproject = Pyproject::read(root, PYPROJECT)?;
     let stated = match &pyproject {
         Some(pyproject) => {
-            indexes.merge(pyproject.indexes(false, &mut warnings)?)?;
+            indexes.merge(pyproject.indexes(false, variables, &mut warnings)?)?;
             pyproject.dependencies(root, variables)?.map(|stated| (pyproject, stated))
         }
         None => None,
@@ -187,7 +190,10 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
             continue;
         }
         if root.is_file(&format!("flows/{name}/flow.py")) {
-            components.push(flow::component(root, &name, &mut given, &mut warnings)?);
+            let mut component = flow::component(root, &name, &mut given, &mut warnings)?;
+            component.code = flow_code.clone();
+            warn_of_unpacked_python(&component, &mut warnings);
+            components.push(component);
         } else {
             let message = "it holds no flow.py: it is left out";
             warnings.push(Warning::at(Origin::file(format!("flows/{name}")), message));
@@ -219,6 +225,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         let message = "the project has neither flows (flows/NAME/flow.py) nor deployments (deployments/NAME/config.yml)";
         warnings.push(Warning::at(Origin::file(OBPROJECT), message));
     }
+    let secret_files = secret_files(root, &indexes, &mut warnings);
     Ok(Project {
         root: root.path.clone(),
         name,
@@ -227,13 +234,13 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         components,
         assets: asset::assets(root)?,
         indexes,
+        secret_files,
         warnings,
     })
 }
 
 /// Checks `[dependencies]`, and warns where the platform would bake nothing.
 fn check_dependencies_table(toml: &Toml, warnings: &mut Vec<Warning>) -> Result<(), Error> {
-    toml.string(&["dependencies", "package_suffixes"])?;
     if let Some((environment, origin)) = toml.string(&["dependencies", "environment"])?
         && environment != "fast-bakery"
     {
@@ -244,6 +251,39 @@ fn check_dependencies_table(toml: &Toml, warnings: &mut Vec<Warning>) -> Result<
         warnings.push(Warning::at(origin, message));
     }
     Ok(())
+}
+
+/// The files that stay out of images for the credentials in them.
+fn secret_files(root: &Root, indexes: &IndexSettings, warnings: &mut Vec<Warning>) -> Vec<String> {
+    let found = indexes::files_with_passwords(root, indexes);
+    let message = "the URL of this index holds credentials, so that the file stays out of the image: give the index a name \
+                   and set UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD instead";
+    warnings.extend(found.iter().map(|(_, origin)| Warning::at(origin.clone(), message)));
+    found.into_iter().map(|(file, _)| file).collect()
+}
+
+/// What the project says of the code of all its flows.
+fn flow_code(toml: &Toml, settings: &BranchSettings) -> Result<CodePackage, Error> {
+    let suffixes = toml.string(&["dependencies", "package_suffixes"])?;
+    let configs = settings.flow_configs.iter().map(|(name, (file, _))| (name.clone(), file.clone()));
+    Ok(CodePackage {
+        suffixes: suffixes.map(|(text, _)| text.split(',').map(str::to_owned).collect()),
+        configs: configs.collect(),
+        ..CodePackage::default()
+    })
+}
+
+/// Warns of a Python that is among the values of a configuration that is unpacked into a decorator.
+fn warn_of_unpacked_python(flow: &Component, warnings: &mut Vec<Warning>) {
+    for environment in &flow.environments {
+        let Some(python) = &environment.python else { continue };
+        let file = &python.origin.file;
+        if file != PYPROJECT && !file.ends_with(".py") {
+            let message = "it counts here, but the platform's client does not see it where a configuration is unpacked \
+                           into @pypi: write `python=` there to have it everywhere";
+            warnings.push(Warning::at(python.origin.clone(), message));
+        }
+    }
 }
 
 /// The folders in `flows` or `deployments`, without hidden ones and caches.

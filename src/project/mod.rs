@@ -9,9 +9,9 @@ mod dependencies;
 mod deployment;
 mod discover;
 mod error;
-mod exclude;
 mod flow;
 mod glob;
+mod indexes;
 mod pyproject;
 mod python;
 mod several;
@@ -21,7 +21,10 @@ mod toml;
 mod yaml;
 
 pub use branch::Selection;
-pub use code::{CodeFile, CodeFileKind, CodeFiles, code_files};
+pub use code::{
+    CodeFile, CodeFileKind, CodeFiles, CodeOptions, CodeReader, LeftOut, Library, LibraryOrigin, Reason,
+    code_files,
+};
 pub use component::{
     Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment,
     IndexSettings, Project, ProjectKind, Run, check_names, image_name,

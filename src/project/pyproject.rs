@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use toml_edit::Item;
-use url::Url;
 
 use super::dependencies::{Dependencies, read_requirements};
 use super::source::Root;
 use super::toml::Toml;
-use super::{Error, IndexSettings, PythonRequest};
+use super::{Error, IndexSettings, PythonRequest, indexes};
 use crate::model::{Origin, PackageName, Variables, Version, VersionSpecifiers, Warning, parse_requirement};
 
 /// The metadata of a distribution as its `[project]` table states it.
@@ -156,49 +155,15 @@ impl Pyproject {
             .transpose()
     }
 
-    /// The indexes of `[tool.uv]`. What else in that table would change a resolution is an error if `strict`, and a
-    /// warning otherwise: the platform's client ignores it.
-    pub fn indexes(&self, strict: bool, warnings: &mut Vec<Warning>) -> Result<IndexSettings, Error> {
-        let mut settings = IndexSettings::default();
-        let url = |text: &str, origin: &Origin| match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "https" | "http" | "file") => Ok(url),
-            _ => Err(Error::invalid(origin.clone(), "this is not the URL of an index")),
-        };
-        if let Some((text, origin)) = self.toml.string(&["tool", "uv", "index-url"])? {
-            settings.index_url = Some((url(text, &origin)?, origin));
-        }
-        for (text, origin) in self.toml.strings(&["tool", "uv", "extra-index-url"])?.unwrap_or_default() {
-            settings.extra_index_urls.push((url(text, &origin)?, origin));
-        }
-        let tables: Vec<_> = match self.toml.get(&["tool", "uv", "index"]) {
-            None => Vec::new(),
-            Some(Item::ArrayOfTables(tables)) => {
-                tables.iter().map(|t| (t as &dyn toml_edit::TableLike, self.toml.at(t.span()))).collect()
-            }
-            Some(item) => {
-                let entries = item.as_array().into_iter().flatten();
-                let entries = entries.filter_map(|v| Some((v.as_inline_table()?, self.toml.at(v.span()))));
-                entries.map(|(t, origin)| (t as &dyn toml_edit::TableLike, origin)).collect()
-            }
-        };
-        for (table, origin) in tables {
-            let flag = |key: &str| table.get(key).and_then(Item::as_bool) == Some(true);
-            // An explicit index serves only `[tool.uv.sources]`, which is dealt with below.
-            if flag("explicit") {
-                continue;
-            }
-            let Some((text, span)) = table.get("url").and_then(|item| Some((item.as_str()?, item.span())))
-            else {
-                return Err(Error::invalid(origin, "an index must have a `url`"));
-            };
-            let origin = self.toml.at(span);
-            let entry = (url(text, &origin)?, origin);
-            if flag("default") {
-                settings.index_url = Some(entry);
-            } else {
-                settings.extra_index_urls.push(entry);
-            }
-        }
+    /// The indexes of `[tool.uv]` and `[tool.bakehouse]`. What else in uv's table would change a resolution is an error
+    /// if `strict`, and a warning otherwise: the platform's client ignores it.
+    pub fn indexes(
+        &self,
+        strict: bool,
+        variables: Variables<'_>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<IndexSettings, Error> {
+        let settings = indexes::read(&self.toml, variables)?;
         for path in self.uv_settings_that_change_resolution()? {
             let origin = self.toml.origin(&path);
             let what = format!("`{}`", path.join("."));

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use bakehouse::model::{ExitCode, Warning};
 use bakehouse::project::{
-    AssetKind, CodeFile, CodeFileKind, Component, ComponentKind, Environment, Error, Project, ProjectKind,
-    Selection, code_files, discover, discover_with, image_name, members,
+    AssetKind, CodeFile, CodeFileKind, CodeOptions, CodeReader, Component, ComponentKind, Environment, Error,
+    Project, ProjectKind, Selection, code_files, discover, discover_with, image_name, members,
 };
 use tempfile::TempDir;
 

@@ -92,11 +92,26 @@ fn code_goes_to_the_same_places_in_the_image() {
             "app/flows/trainer/flow.py",
             "app/flows/trainer/mymodel.py",
             "app/flows/trainer/sql/process_data.sql",
+            "app/obproject.toml",
         ]
     );
     let files = code_files(&project, inference).unwrap();
     assert_eq!(paths(&files.shared), shared);
-    assert_eq!(paths(&files.own).len(), 4);
+    assert_eq!(
+        paths(&files.own),
+        [
+            "app/README.md",
+            "app/deployments/inference/README.md",
+            "app/deployments/inference/config.yml",
+            "app/deployments/inference/fastapi_server.py",
+            "app/deployments/inference/requirements.txt",
+            "app/flows/etl/flow.py",
+            "app/flows/trainer/README.md",
+            "app/flows/trainer/flow.py",
+            "app/flows/trainer/mymodel.py",
+        ],
+        "a deployment has the whole project, by its suffixes"
+    );
 }
 
 #[test]

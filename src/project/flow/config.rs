@@ -71,7 +71,7 @@ impl Evaluator<'_> {
         let (file, at) = match (self.files.configs.get(&name), argument("default", 1)) {
             (Some((file, origin)), _) => (file.clone(), origin.clone()),
             (None, Some(default)) => match self.eval(default, depth) {
-                Ok(Value::Text(file)) => (relative(self.files.folder, &file), self.origin(default)),
+                Ok(Value::Text(file)) => (self.files.relative(&file), self.origin(default)),
                 _ => {
                     let reason = format!("the default of configuration `{name}` is not a file's name");
                     return Err(unknown(default, reason));
@@ -128,6 +128,17 @@ impl Evaluator<'_> {
 }
 
 impl files::Files<'_> {
+    /// A path as the flow names it, relative to the project: the flow runs in its folder. One outside of the project stays
+    /// absolute.
+    fn relative(&self, path: &str) -> String {
+        let root = self.root.path.to_string_lossy();
+        match path.strip_prefix(&*root).and_then(|rest| rest.strip_prefix('/')) {
+            Some(inside) => relative("", inside),
+            None if path.starts_with('/') => path.to_owned(),
+            None => relative(self.folder, path),
+        }
+    }
+
     fn parse(&self, format: Format, file: &str, text: String, at: &Origin) -> Result<Value, Unknown> {
         // A value that stands in the code has the place of the code.
         let (name, inline) = if file.is_empty() { (at.file.as_str(), true) } else { (file, false) };
@@ -277,12 +288,9 @@ fn relocate(value: &mut Value, at: &Origin) {
     }
 }
 
-/// A path in the flow's folder, `.` and `..` resolved where that is possible.
+/// A path in a folder, `.` and `..` resolved where that is possible.
 fn relative(folder: &str, path: &str) -> String {
-    if path.starts_with('/') {
-        return path.to_owned();
-    }
-    let mut parts: Vec<&str> = folder.split('/').collect();
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {
             "" | "." => {}

@@ -222,17 +222,16 @@ impl Reader<'_> {
         place: &str,
         evaluator: &Evaluator<'_>,
     ) -> Result<Ask, Error> {
-        // What is disabled need not be understood.
+        // Whether it is disabled matters even where the rest is not understood.
         let disabled = call.and_then(|call| call.arguments.find_keyword("disabled"));
-        if let Some(disabled) = disabled
-            && matches!(evaluator.value(&disabled.value), Ok(Value::Bool(true)))
-        {
-            return Ok(Ask { origin, disabled: Some(true), content: Ok(Content::default()) });
-        }
+        let disabled = disabled.and_then(|disabled| match evaluator.value(&disabled.value) {
+            Ok(Value::Bool(disabled)) => Some(disabled),
+            _ => None,
+        });
         let mut entries = given;
         match self.keywords(name, call, place, evaluator, 0) {
             Ok(more) => more.into_iter().for_each(|entry| put(&mut entries, entry)),
-            Err(error) => return Ok(Ask { origin, disabled: None, content: Err(error) }),
+            Err(error) => return Ok(Ask { origin, disabled, content: Err(error) }),
         }
         let mut ask = Ask { origin, disabled: None, content: Ok(Content::default()) };
         if let Some(at) = entries.iter().position(|entry| entry.key == "disabled") {
@@ -259,7 +258,18 @@ impl Reader<'_> {
         evaluator: &Evaluator<'_>,
     ) -> Result<Option<(String, Origin)>, Error> {
         let keyword = call.and_then(|call| call.arguments.find_keyword("image"));
-        let Some(keyword) = keyword else { return Ok(None) };
+        let Some(keyword) = keyword else {
+            // Among unpacked values there may be one as well.
+            for keyword in call.iter().flat_map(|call| &call.arguments.keywords).filter(|k| k.arg.is_none()) {
+                let what = format!("the arguments of @{name} of {place}");
+                if let Value::Dict(entries) = self.value(&keyword.value, &what, evaluator)?
+                    && let Some(found) = self.given_image(name, &entries, place)?
+                {
+                    return Ok(Some(found));
+                }
+            }
+            return Ok(None);
+        };
         let what = format!("`image` of @{name} of {place}");
         let value = self.value(&keyword.value, &what, evaluator)?;
         image_of(value, evaluator.origin(keyword), &what)

@@ -9,6 +9,7 @@ mod decorator;
 mod files;
 mod names;
 mod overrides;
+mod paths;
 mod reader;
 mod syntax;
 mod value;
@@ -22,6 +23,7 @@ use self::code::{FlowCode, Step};
 use self::conda::Conda;
 use self::decorator::{Ask, Content};
 use self::files::Files;
+pub(super) use self::syntax::with_module;
 use super::dependencies::Dependencies;
 use super::source::Root;
 use super::{
@@ -68,7 +70,10 @@ pub(super) fn component(
         return Err(error);
     }
     let steps = std::mem::take(&mut code.steps);
-    let base = Base::new(name, given.base, code, stand_in)?;
+    // What is disabled for the whole flow must be understood if a step enables it again.
+    let mut asks = steps.iter().flat_map(|step| step.pypi.iter().chain(&step.conda));
+    let enabled = asks.any(|ask| ask.disabled == Some(false));
+    let base = Base::new(name, given.base, code, (stand_in, enabled))?;
     let mut environments: Vec<Environment> = Vec::new();
     let mut known: BTreeMap<EnvironmentKey, usize> = BTreeMap::new();
     for step in steps {
@@ -170,8 +175,14 @@ struct Found {
 }
 
 impl Base {
-    /// `stand_in` takes the place of the decorators of the flow's class.
-    fn new(flow: &str, project: Option<&ProjectBase>, code: FlowCode, stand_in: bool) -> Result<Self, Error> {
+    /// `stand_in`: something takes the place of the decorators of the flow's class; `enabled`: a step enables for itself
+    /// what may be disabled for the flow.
+    fn new(
+        flow: &str,
+        project: Option<&ProjectBase>,
+        code: FlowCode,
+        (stand_in, enabled): (bool, bool),
+    ) -> Result<Self, Error> {
         let conda_at = code.conda_base.as_ref().map(|ask| (ask.origin.clone(), ask.disabled == Some(true)));
         let mut this = Self {
             dependencies: project.map(|p| p.dependencies.clone()).unwrap_or_default(),
@@ -186,7 +197,11 @@ impl Base {
             }
             this.disabled = own.disabled == Some(true);
             this.pypi = Some(own.origin);
-            this.dependencies = this.dependencies.overridden_by(&dependencies(own.content?)?);
+            let content = match own.content {
+                Err(_) if this.disabled && !enabled => Content::default(),
+                content => content?,
+            };
+            this.dependencies = this.dependencies.overridden_by(&dependencies(content)?);
         }
         if let (Some(other), Some((origin, false))) = (&this.pypi, conda_at) {
             return Err(Error::MixedEcosystems {
@@ -198,9 +213,8 @@ impl Base {
         this.conda = match code.conda_base {
             Some(Ask { origin, disabled, content }) => {
                 let disabled = disabled == Some(true);
-                // What is disabled need not be understood, unless a step enables it again.
                 let packages = match content {
-                    Err(_) if disabled => Conda::default(),
+                    Err(_) if disabled && !enabled => Conda::default(),
                     content => Conda::new(content?)?,
                 };
                 Some(CondaBase { origin, disabled, packages })

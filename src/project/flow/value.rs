@@ -190,6 +190,10 @@ impl<'a> Evaluator<'a> {
                 bounded(out, origin)?
             }
             Expr::BinOp(operation) => {
+                let (left, right) = (&operation.left, &operation.right);
+                if let Some(path) = self.path_slash(left, operation.op, right, depth)? {
+                    return Ok(path);
+                }
                 let (left, right) = (self.eval(&operation.left, depth)?, self.eval(&operation.right, depth)?);
                 match (operation.op, left, right) {
                     (Operator::Add, Value::Text(left), Value::Text(right)) => bounded(left + &right, origin)?,
@@ -228,6 +232,9 @@ impl<'a> Evaluator<'a> {
 
     /// `dict(…)` with keywords and dictionaries, copies, `X.get(…)`, configurations; every other call is unknown.
     fn call(&self, call: &ExprCall, depth: usize) -> Result<Value, Unknown> {
+        if let Some(path) = self.path_call(call, depth)? {
+            return Ok(path);
+        }
         let arguments = &call.arguments;
         match &*call.func {
             Expr::Attribute(method)
@@ -334,6 +341,11 @@ impl<'a> Evaluator<'a> {
 
     /// `module.NAME`, `config.key`.
     fn attribute(&self, attribute: &ExprAttribute, depth: usize) -> Result<Value, Unknown> {
+        if attribute.attr.as_str() == "parent"
+            && let Some(path) = self.path_of(&attribute.value, depth)?
+        {
+            return Ok(Value::Text(path.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned()));
+        }
         let mut names = vec![attribute.attr.as_str()];
         let mut base = &*attribute.value;
         while let Expr::Attribute(inner) = base {
@@ -446,6 +458,9 @@ impl<'a> Evaluator<'a> {
                 }
             }
         }
+        if name == "__file__" && self.bound(name).is_none() {
+            return Ok(self.own_path());
+        }
         if let Some(at) = self.names.mutated(name) {
             return not_known(format!("`{name}` is changed on line {at}"));
         }
@@ -496,7 +511,7 @@ fn put(entries: &mut Vec<Entry>, entry: Entry) {
     }
 }
 
-fn bounded(text: String, origin: impl Fn() -> Origin) -> Result<Value, Unknown> {
+pub(super) fn bounded(text: String, origin: impl Fn() -> Origin) -> Result<Value, Unknown> {
     if text.len() > MAX_TEXT {
         return Err(Unknown { origin: origin(), reason: "the text is too long".to_owned() });
     }
