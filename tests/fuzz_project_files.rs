@@ -275,7 +275,7 @@ const PROJECTS: Kind = Kind {
         include_str!("../testdata/projects/seed/obproject.toml"),
         "project = 'p'\n[dependencies]\ninclude_pyproject_toml = false\npackage_suffixes = '.py'\n[branch_to_environment]\nmain = 'prod'\n'f/*' = 'dev'\n\
          [environments.prod]\ndeployment_config = 'config.yml'\n[environments.prod.flow_configs]\nc = 'c.json'\n\
-         [tool.bakehouse.flows.f.steps.start]\npypi = { a = '1' }\nimage = 'python:3.11'\n",
+         [bakehouse.flows.f.steps.start]\npypi = { a = '1' }\nimage = 'python:3.11'\n",
     ],
     words: TOML_WORDS,
     beside: &[
@@ -318,7 +318,7 @@ const TOML_WORDS: &[&str] = &[
     "[projects]\n",
     "dependencies = [",
     "'a>=1'",
-    "[tool.bakehouse.flows.f]\n",
+    "[bakehouse.flows.f]\n",
     "pypi = {}",
     "environments",
     "a.b.c",

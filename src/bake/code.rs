@@ -8,6 +8,7 @@ use super::assemble::wheels;
 use super::context::Context;
 use super::locks::Locked;
 use super::report::{CodeLayer, CodeReport, FileReport, LeftOutReport, LibraryReport, Report};
+use super::settings::Running;
 use crate::layer::{self, FileEntry, FileKind, FileSource, PREFIX};
 use crate::model::{Origin, PackageName, Warning};
 use crate::project::{CodeFile, CodeFileKind, CodeFiles, CodeReader, Component, Library, Reason};
@@ -62,7 +63,12 @@ fn module(path: &str) -> Option<String> {
 }
 
 /// Lists the files; their bytes are read later.
-pub fn files(context: &Context<'_>, locked: &Locked<'_>, warnings: &mut Vec<Warning>) -> Result<Code, Error> {
+pub fn files(
+    context: &Context<'_>,
+    locked: &Locked<'_>,
+    running: &Running,
+    warnings: &mut Vec<Warning>,
+) -> Result<Code, Error> {
     let component = locked.unit.component;
     let mut files = context.code.files(component)?;
     let pins = &locked.lock.pins;
@@ -76,10 +82,7 @@ pub fn files(context: &Context<'_>, locked: &Locked<'_>, warnings: &mut Vec<Warn
         own.extend(super::installed::entries(package, locked.lock.target.python)?);
     }
     // The working directory is there even if no file is in it.
-    own.push(FileEntry {
-        path: component.run.working_dir.trim_start_matches('/').to_owned(),
-        kind: FileKind::Directory,
-    });
+    own.extend(running.directories());
     Ok(Code { shared, own, library_path: files.library_path(), modules: files.modules(component) })
 }
 

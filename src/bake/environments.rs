@@ -170,7 +170,7 @@ fn unit<'p>(
                 (None, Some(request)) => format!("Python {} ({})", request.specifiers, request.origin),
                 (None, None) => "Python".to_owned(),
             };
-            let python = base.contents.choose(&wanted, allowed)?.clone();
+            let python = base.choose(&wanted, allowed)?.clone();
             let libc = base.contents.libc.unwrap_or(DEFAULT_LIBC);
             (Some(python.clone()), python.minor, libc)
         }

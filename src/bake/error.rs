@@ -131,6 +131,16 @@ pub enum Error {
         /// What it should run.
         reference: String,
     },
+    /// The base does not know the user that the image shall run as.
+    #[error("the base image {base} has no user `{user}`")]
+    UnknownUser {
+        /// The user.
+        user: String,
+        /// The base.
+        base: String,
+        /// The users it has.
+        known: Vec<String>,
+    },
     /// The bytes of a layer cannot be read again.
     #[error("cannot read a layer from the store")]
     Read(#[source] std::io::Error),
@@ -155,7 +165,10 @@ impl Error {
             | Self::NoBase { .. }
             | Self::NoPythonNamed
             | Self::Reference { .. } => ExitCode::Usage,
-            Self::NoComponents { .. } | Self::BaseReference { .. } | Self::Script { .. } => ExitCode::Project,
+            Self::NoComponents { .. }
+            | Self::BaseReference { .. }
+            | Self::Script { .. }
+            | Self::UnknownUser { .. } => ExitCode::Project,
             Self::Base(error) => error.exit_code(),
             Self::Resolve { source, .. } => source.exit_code(),
             Self::Lock(error) => error.exit_code(),
@@ -182,6 +195,13 @@ impl Error {
                 text("put a flow into flows/NAME/flow.py or a deployment into deployments/NAME/config.yml")
             }
             Self::NoBase { .. } => text("name one with --base, or as `image` in the deployment's config.yml"),
+            Self::UnknownUser { known, .. } if known.is_empty() => {
+                text("name the user by number, such as 1000")
+            }
+            Self::UnknownUser { known, .. } => {
+                let known: Vec<&str> = known.iter().map(String::as_str).take(30).collect();
+                Some(format!("name the user by number, such as 1000, or one of {}", known.join(", ")))
+            }
             Self::NoPythonNamed => text("give --python X.Y, or --base with the image to build on"),
             Self::Base(error) | Self::BaseReference { source: error, .. } => error.hint(),
             Self::Resolve { source, .. } => source.hint(),

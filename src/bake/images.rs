@@ -13,6 +13,7 @@ use super::report::{
     EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PlatformReport, Report, Role,
     Transfer,
 };
+use super::settings::Running;
 use super::{Error, Goal, code, deliver, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
@@ -55,6 +56,12 @@ pub async fn make(
             }
             Err(error) => failures.push(error),
         }
+    }
+    // An archive is whole or not there.
+    if failures.is_empty()
+        && let Err(error) = destinations.finish(context).await
+    {
+        failures.push(error);
     }
     report.transfer.uploaded_bytes = context.registries.counters().sent() + destinations.written();
 }
@@ -114,7 +121,8 @@ async fn build(
 ) -> Result<(ImageReport, Vec<Warning>), Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let mut code = code::files(context, locked, &mut warnings)?;
+    let running = Running::new(context, locked.unit.component, base)?;
+    let mut code = code::files(context, locked, &running, &mut warnings)?;
     let (shared, own) = (std::mem::take(&mut code.shared), std::mem::take(&mut code.own));
     let environment = async {
         let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
@@ -129,7 +137,7 @@ async fn build(
     layers.extend([shared, own].into_iter().flatten());
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
-    let image = compose(context, locked, base, &name, &new, code.library_path.as_deref())?;
+    let image = compose(context, locked, &running, base, &name, &new, code.library_path.as_deref())?;
 
     let base_layers = base.image.layers().iter().enumerate();
     let blobs = base_layers
@@ -171,12 +179,13 @@ async fn build(
 pub fn compose(
     context: &Context<'_>,
     locked: &Locked<'_>,
+    running: &Running,
     base: &Base,
     name: &str,
     layers: &[image::Layer],
     library_path: Option<&str>,
 ) -> Result<image::Image, Error> {
-    let spec = spec(context, locked, base, name, layers, library_path);
+    let spec = spec(context, locked, running, base, name, layers, library_path);
     image::compose(&spec).map_err(|source| Error::Image { image: name.to_owned(), source })
 }
 
@@ -239,30 +248,26 @@ pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<Lay
 fn spec<'s>(
     context: &Context<'_>,
     locked: &Locked<'_>,
+    running: &Running,
     base: &'s Base,
     name: &str,
     layers: &'s [image::Layer],
     library_path: Option<&str>,
 ) -> ImageSpec<'s> {
-    let component = locked.unit.component;
-    let run = &component.run;
-    let mut environment = vec![
-        ("VIRTUAL_ENV".to_owned(), format!("/{PREFIX}")),
-        ("FASTBAKERY_IMAGE".to_owned(), format!("{name}:{}", locked.id)),
-    ];
-    let python_path: Vec<String> =
-        run.python_path.iter().cloned().chain(library_path.map(str::to_owned)).collect();
-    if !python_path.is_empty() {
-        environment.push(("PYTHONPATH".to_owned(), python_path.join(":")));
-    }
-    environment.extend(run.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let settings = &running.settings;
+    let mut labels = labels(context, locked, name);
+    labels.extend(running.labels().clone());
+    labels.extend(context.options.delivery.labels.iter().cloned());
     ImageSpec {
         path_prefix: Some(format!("/{PREFIX}/bin")),
-        env: environment,
-        working_dir: Some(run.working_dir.clone()),
-        cmd: run.command.clone(),
-        exposed_ports: run.ports.iter().map(|port| format!("{port}/tcp")).collect(),
-        labels: labels(context, locked, name),
+        env: running.env(locked, name, library_path),
+        working_dir: Some(running.working_dir.clone()),
+        entrypoint: settings.entrypoint.clone(),
+        cmd: running.command(locked.unit.component),
+        user: settings.user.clone(),
+        exposed_ports: settings.ports.clone(),
+        stop_signal: settings.stop_signal.clone(),
+        labels,
         created: context.options.created,
         ..ImageSpec::new(&base.image, locked.lock.target.platform, layers)
     }
@@ -306,7 +311,6 @@ fn labels(context: &Context<'_>, locked: &Locked<'_>, name: &str) -> BTreeMap<St
         let Asset { kind, name, description, .. } = asset;
         label(&format!("bakehouse.asset.{kind}.{name}"), description.clone().unwrap_or_default());
     }
-    labels.extend(context.options.delivery.labels.iter().cloned());
     labels
 }
 

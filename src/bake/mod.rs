@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the whole of it in one screen; each stage has a file of its own.
 
+mod archives;
 mod assemble;
 mod code;
 mod conda;
@@ -18,11 +19,12 @@ mod plan;
 mod progress;
 mod records;
 mod report;
+mod settings;
 mod several;
 mod skeleton;
 
 pub use error::{Error, with_causes};
-pub use options::{Debian, Delivery, Freshness, Goal, Options, RemoteCache};
+pub use options::{Debian, Delivery, Freshness, Goal, Options, Output, RemoteCache};
 pub use progress::{Event, Progress};
 pub use records::CacheKey;
 pub use report::{

@@ -12,7 +12,8 @@ use super::images::{
 };
 use super::locks::Locked;
 use super::report::{ImageReport, LayerOrigin, LayerReport, PlannedReport, Report, Role, Transfer};
-use super::{Error, code, skeleton};
+use super::settings::Running;
+use super::{Error, Output, code, skeleton};
 use crate::base::Base;
 use crate::layer::{self, Collision, FileEntry, Layer};
 use crate::model::{Digest, Key, Pin, Warning};
@@ -68,7 +69,8 @@ impl Expected {
 async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let mut code = code::files(context, locked, &mut warnings)?;
+    let running = Running::new(context, locked.unit.component, base)?;
+    let mut code = code::files(context, locked, &running, &mut warnings)?;
     code.warn_of_hidden(context, locked, &mut warnings)?;
     let skeleton = files(context, Role::Environment, skeleton::entries(python)).await?;
     let (mut layers, downloads) = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
@@ -84,7 +86,7 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     let whole = match &made {
         Some(made) => {
             let layers: Vec<_> = made.iter().map(image_layer).collect();
-            Some(compose(context, locked, base, &name, &layers, code.library_path.as_deref())?)
+            Some(compose(context, locked, &running, base, &name, &layers, code.library_path.as_deref())?)
         }
         None => None,
     };
@@ -246,8 +248,11 @@ impl Target {
             name: name.to_owned(),
             repository,
             // What is not there yet will be created.
-            layout: delivery.output.as_ref().and_then(|path| Layout::open(path).ok()),
-            anywhere: delivery.push.is_some() || delivery.output.is_some(),
+            layout: delivery.outputs.iter().find_map(|output| match output {
+                Output::Layout(path) => Layout::open(path).ok(),
+                Output::Archive(..) => None,
+            }),
+            anywhere: delivery.push.is_some() || !delivery.outputs.is_empty(),
             whole,
         })
     }

@@ -51,6 +51,12 @@ pub enum Error {
         /// The Pythons there are.
         found: Vec<Python>,
     },
+    /// Nothing is there to build on.
+    #[error("the base is `scratch`, which is empty: it has no {wanted}, and no C library to run one")]
+    Scratch {
+        /// What was asked for, such as `Python >=3.12`.
+        wanted: String,
+    },
     /// The image cannot be had.
     #[error("cannot open the base image {name}")]
     Open {
@@ -123,6 +129,7 @@ impl Error {
             Self::Unsupported { .. }
             | Self::Document { .. }
             | Self::NoPlatform { .. }
+            | Self::Scratch { .. }
             | Self::NoPython { .. } => ExitCode::Project,
             Self::Open { source, .. } => source.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
@@ -142,12 +149,13 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Source { .. } | Self::Unsupported { .. } => {
-                "name an image in a registry, such as `python:3.11-slim`, one in an OCI layout, `oci:DIR[:NAME]`, or one of Debian's suites, `deb://bookworm`".into()
+                "name an image in a registry, such as `python:3.11-slim`, a local one, `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`, or one of Debian's suites, `deb://bookworm`".into()
             }
             Self::NoPlatform { found, .. } => match found.as_slice() {
                 [] => return None,
                 found => format!("choose another base image, or one of its platforms with `--platform`: {}", found.join(", ")),
             },
+            Self::Scratch { .. } => "choose a base image with a CPython (3.7 or newer) with `--base`".into(),
             Self::NoPython { found, .. } if found.is_empty() => {
                 "choose a base image with a CPython (3.7 or newer) on its PATH".into()
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use super::contents::Contents;
+use super::contents::{Contents, Python};
 use super::debian;
 use super::document::select_platform;
 use super::error::Error;
@@ -13,8 +13,8 @@ use super::inspect::{Compression, Layer, inspect};
 use super::source::Source;
 use crate::image::{self, MediaType};
 use crate::layer;
-use crate::model::{Digest, Key, Platform};
-use crate::registry::{self, Layout, Manifest, Registries, Repository};
+use crate::model::{Digest, Key, Platform, PythonMinor};
+use crate::registry::{self, ArchiveFormat, Layout, Manifest, Registries, Repository};
 use crate::store::Store;
 
 /// The kind of the records about what is inside bases.
@@ -40,9 +40,12 @@ pub struct Base {
 #[derive(Clone)]
 enum Place {
     Registry(Repository),
+    /// A directory, or an archive that is read as one.
     Layout(Arc<Layout>),
     /// Layers that were made on this machine.
     Made(Arc<[Arc<layer::Layer>]>),
+    /// There is nothing.
+    Nowhere,
 }
 
 /// Opens the base that `source` names, for `platform`. Its layers are read only if nobody looked into them before.
@@ -81,6 +84,12 @@ pub async fn open_recalling(
         Source::Debian { .. } => {
             return Err(Error::Unsupported { text: name, kind: "bases made of packages" });
         }
+        Source::Archive { format, file, name } => {
+            let layout = open_archive(file, *format, &store).await.map_err(failed)?;
+            let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
+            (Place::Layout(Arc::new(layout)), manifest)
+        }
+        Source::Scratch => return Ok(scratch(platform)),
     };
     for _ in 0..INDEX_DEPTH {
         if !manifest.is_index() {
@@ -106,7 +115,7 @@ pub async fn open_recalling(
     // A directory says nothing outside this machine, and an image must not depend on it.
     let image = match &place {
         Place::Registry(_) => image.named(name.clone(), manifest.digest),
-        Place::Layout(_) | Place::Made(_) => image,
+        Place::Layout(_) | Place::Made(_) | Place::Nowhere => image,
     };
 
     let digest = manifest.digest;
@@ -155,6 +164,31 @@ async fn contents(
     })
 }
 
+/// No base at all.
+fn scratch(platform: Platform) -> Base {
+    Base {
+        name: Source::Scratch.to_string(),
+        digest: Digest::of(b""),
+        image: image::Base::scratch(platform),
+        contents: Contents::default(),
+        inspected: false,
+        place: Place::Nowhere,
+    }
+}
+
+/// Opens an archive: that may take long, if it is compressed.
+async fn open_archive(
+    file: &std::path::Path,
+    format: ArchiveFormat,
+    store: &Arc<Store>,
+) -> Result<Layout, registry::Error> {
+    let (file, store) = (file.to_owned(), Arc::clone(store));
+    match tokio::task::spawn_blocking(move || Layout::open_archive(&file, format, &store)).await {
+        Ok(layout) => layout,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
 enum Failure {
     Registry(registry::Error),
     Base(Error),
@@ -192,7 +226,15 @@ impl Base {
     pub fn repository(&self) -> Option<&Repository> {
         match &self.place {
             Place::Registry(repository) => Some(repository),
-            Place::Layout(_) | Place::Made(_) => None,
+            Place::Layout(_) | Place::Made(_) | Place::Nowhere => None,
+        }
+    }
+
+    /// The Python to use, as [`Contents::choose`] has it.
+    pub fn choose(&self, wanted: &str, allowed: impl Fn(PythonMinor) -> bool) -> Result<&Python, Error> {
+        match self.place {
+            Place::Nowhere => Err(Error::Scratch { wanted: wanted.to_owned() }),
+            _ => self.contents.choose(wanted, allowed),
         }
     }
 
@@ -219,7 +261,7 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.manifest(&digest.to_string()).await,
             Self::Layout(layout) => layout.manifest(Some(&digest.to_string())).map(Some),
-            Self::Made(_) => Ok(None),
+            Self::Made(_) | Self::Nowhere => Ok(None),
         }
     }
 
@@ -233,7 +275,10 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await,
             Self::Layout(layout) => layout.pull_blob(store, digest, size),
-            Self::Made(_) => unreachable!("what was made here has its documents at hand"),
+            // What was made here has its documents at hand, and nothing has no blobs: nobody asks for one.
+            Self::Made(_) | Self::Nowhere => {
+                Err(registry::Error::Source { digest: *digest, source: io::ErrorKind::NotFound.into() })
+            }
         }
     }
 
@@ -241,7 +286,7 @@ impl Place {
     async fn ready(&self, store: &Store, digest: &Digest, size: u64) -> Result<(), registry::Error> {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await.map(drop),
-            Self::Layout(_) | Self::Made(_) => Ok(()),
+            Self::Layout(_) | Self::Made(_) | Self::Nowhere => Ok(()),
         }
     }
 
@@ -256,6 +301,7 @@ impl Place {
                 Some(layer) => Ok(Box::new(layer::open(store, layer).map_err(io::Error::other)?)),
                 None => Err(io::ErrorKind::NotFound.into()),
             },
+            Self::Nowhere => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-use crate::bake::{CacheKey, Debian, Delivery, Freshness, Options, RemoteCache};
+use crate::bake::{CacheKey, Debian, Delivery, Freshness, Options, Output, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
-use crate::project::CodeOptions;
+use crate::project::{CodeOptions, Settings};
 
 /// Builds container images for Python projects without Docker.
 #[derive(Debug, Parser)]
@@ -106,8 +106,8 @@ pub struct ProjectArguments {
     /// The branch, for branch filters and environments [default: the CI system's, else what git has checked out].
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
-    /// The base image: a registry reference, oci:DIR[:NAME], or deb://SUITE
-    /// [default: the newest Debian suite whose Python fits].
+    /// The base image: a registry reference, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or
+    /// deb://SUITE [default: the newest Debian suite whose Python fits].
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
     #[command(flatten)]
@@ -194,15 +194,36 @@ pub struct BuildArguments {
     /// Push to PREFIX/NAME, NAME being the component's.
     #[arg(long, value_name = "PREFIX")]
     push: Option<String>,
-    /// Write the images into an OCI layout: oci:DIR.
-    #[arg(long, value_name = "oci:DIR")]
-    output: Option<String>,
+    /// Write the images to oci:DIR, oci-archive:FILE or docker-archive:FILE (repeatable).
+    #[arg(long, value_name = "KIND:PATH")]
+    output: Vec<String>,
     /// The tag (repeatable).
     #[arg(short, long, value_name = "TAG", default_value = "latest")]
     tag: Vec<String>,
     /// A label of the images (repeatable).
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// The user that the images run as, by name or number, perhaps with a group.
+    #[arg(long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// The working directory.
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// An environment variable of the images (repeatable).
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// The entry point: text, or a JSON array; empty for none.
+    #[arg(long, value_name = "COMMAND")]
+    entrypoint: Option<String>,
+    /// The command: text, or a JSON array; empty for none.
+    #[arg(long, value_name = "COMMAND")]
+    cmd: Option<String>,
+    /// A port to expose, such as 8000 or 53/udp (repeatable).
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<String>,
+    /// The signal that ends the program, such as SIGINT.
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
     /// The repository of the records by which other machines find layers [default: PREFIX/bakehouse-cache with --push].
     #[arg(long, value_name = "REPO", conflicts_with = "no_remote_cache")]
     cache_repo: Option<String>,
@@ -290,6 +311,7 @@ impl ProjectArguments {
             plain_http: self.plain_http,
             jobs,
             cache_dir: self.cache.directory()?,
+            settings: Settings::default(),
             created: source_date_epoch()?,
         })
     }
@@ -306,11 +328,8 @@ impl BuildArguments {
             _ => Freshness::Update,
         };
         options.code = CodeOptions { gitignore: self.code.gitignore, libraries: self.code.library.clone() };
-        let output = match self.output.as_deref().map(|output| (output, output.strip_prefix("oci:"))) {
-            None => None,
-            Some((_, Some(directory))) if !directory.is_empty() => Some(PathBuf::from(directory)),
-            Some((output, _)) => return Err(format!("--output {output}: expected oci:DIR")),
-        };
+        let outputs = self.output.iter().map(|output| output.parse::<Output>());
+        let outputs = outputs.collect::<Result<_, _>>().map_err(|error| format!("--output {error}"))?;
         let labels = self.label.iter().map(|label| match label.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
             _ => Err(format!("--label {label}: expected KEY=VALUE")),
@@ -323,10 +342,11 @@ impl BuildArguments {
         }
         options.delivery = Delivery {
             push: self.push.as_ref().map(|prefix| prefix.trim_end_matches('/').to_owned()),
-            output,
+            outputs,
             tags: self.tag.clone(),
             labels: labels.collect::<Result<_, _>>()?,
         };
+        options.settings = self.settings()?;
         options.remote_cache = RemoteCache {
             off: self.no_remote_cache,
             repository: self.cache_repo.clone(),
@@ -334,6 +354,39 @@ impl BuildArguments {
             key: cache_key()?,
         };
         Ok(options)
+    }
+}
+
+impl BuildArguments {
+    /// How images run.
+    fn settings(&self) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        let wrong = |flag: &str, text: &str, why: String| format!("--{flag} {text}: {why}");
+        if let Some(user) = &self.user {
+            settings.set_user(user).map_err(|why| wrong("user", user, why))?;
+        }
+        if let Some(directory) = &self.workdir {
+            settings.set_working_dir(directory).map_err(|why| wrong("workdir", directory, why))?;
+        }
+        for variable in &self.env {
+            // The value may be a secret: it is not repeated.
+            let (name, value) = variable.split_once('=').ok_or("--env: expected NAME=VALUE")?;
+            settings.set_variable(name, value).map_err(|why| wrong("env", name, why))?;
+        }
+        if let Some(text) = &self.entrypoint {
+            let command = Settings::command_line(text).map_err(|why| wrong("entrypoint", text, why))?;
+            settings.entrypoint = Some(command);
+        }
+        if let Some(text) = &self.cmd {
+            settings.command = Some(Settings::command_line(text).map_err(|why| wrong("cmd", text, why))?);
+        }
+        for port in &self.expose {
+            settings.add_port(port).map_err(|why| wrong("expose", port, why))?;
+        }
+        if let Some(signal) = &self.stop_signal {
+            settings.set_stop_signal(signal).map_err(|why| wrong("stop-signal", signal, why))?;
+        }
+        Ok(settings)
     }
 }
 

@@ -16,6 +16,9 @@ pub(super) const END: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
 /// The largest size that ustar's eleven octal digits can say.
 const MAX_SIZE: u64 = 0o77_777_777_777;
 
+/// The largest owner that seven octal digits can say.
+const MAX_ID: u32 = 0o7_777_777;
+
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
@@ -44,11 +47,20 @@ pub(super) fn owned_header(path: &str, kind: Kind<'_>, mode: u32, uid: u32, gid:
         Kind::Symlink { .. } => (EntryType::Symlink, 0),
         Kind::HardLink { .. } => (EntryType::Link, 0),
     };
-    let name = if kind == Kind::Directory { format!("{path}/") } else { path.to_owned() };
+    let is_directory = entry_type == EntryType::Directory;
+    let name = if is_directory { format!("{path}/") } else { path.to_owned() };
 
     let mut header = blank(entry_type, mode);
-    header.set_uid(uid.into());
-    header.set_gid(gid.into());
+    for (id, key, set) in [
+        (uid, "uid", Header::set_uid as fn(&mut Header, u64)),
+        (gid, "gid", Header::set_gid as fn(&mut Header, u64)),
+    ] {
+        if id > MAX_ID {
+            push_record(&mut pax, key, &id.to_string());
+        } else {
+            set(&mut header, u64::from(id));
+        }
+    }
     match split(&name) {
         Some((prefix, name)) => set_name(&mut header, prefix, name),
         None => {

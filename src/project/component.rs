@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Error, Member, PackageMetadata, PythonRequest};
+use super::{Error, Member, PackageMetadata, PythonRequest, Settings};
 use crate::model::{Digest, Origin, PackageName, Requirement, Warning};
 use crate::net::redacted;
 
@@ -210,6 +210,8 @@ pub struct Run {
     pub ports: Vec<u16>,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
+    /// What the project's files say of how the image runs, those above included.
+    pub settings: Settings,
 }
 
 /// The package indexes that a project's files name. URLs may hold credentials: [`fmt::Debug`] leaves them out.

@@ -9,7 +9,7 @@ use super::source::Root;
 use super::yaml::{self, Node, Type, Value};
 use super::{
     BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment, Error, IndexSettings,
-    PythonRequest, Run,
+    PythonRequest, Run, Settings,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -105,6 +105,7 @@ pub(super) fn component(
             python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: config.port()?.into_iter().collect(),
             env: config.environment()?,
+            settings: Settings::default(),
         },
         package: None,
         code: package,

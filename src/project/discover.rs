@@ -11,7 +11,7 @@ use super::source::Root;
 use super::toml::Toml;
 use super::{
     CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run,
-    Selection, asset, deployment, flow, indexes, several,
+    Selection, Settings, asset, deployment, flow, indexes, settings, several,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -95,7 +95,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
         }
     };
     let name = package.as_ref().map_or_else(|| root.name(), |package| package.name.clone());
-    let component = Component {
+    let mut components = vec![Component {
         kind: ComponentKind::Package,
         name: name.clone(),
         folder: String::new(),
@@ -117,17 +117,19 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             python_path: vec![if src_layout { "/app/src" } else { "/app" }.to_owned()],
             ports: Vec::new(),
             env: BTreeMap::new(),
+            settings: Settings::default(),
         },
         package,
         code: CodePackage::default(),
-    };
+    }];
+    settings::apply(root, None, pyproject.as_ref(), &mut components, &mut warnings)?;
     let secret_files = secret_files(root, &indexes, &mut warnings);
     Ok(Project {
         root: root.path.clone(),
         name,
         member: None,
         kind: ProjectKind::Plain,
-        components: vec![component],
+        components,
         assets: Vec::new(),
         indexes,
         secret_files,
@@ -145,9 +147,9 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
             return Err(Error::Invalid { origin, problem, hint: Some("write `project = \"NAME\"`") });
         }
     };
-    let settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
+    let branch_settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
     check_dependencies_table(&toml, &mut warnings)?;
-    let flow_code = flow_code(&toml, &settings)?;
+    let flow_code = flow_code(&toml, &branch_settings)?;
     let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
 
     let mut indexes = indexes::read(&toml, variables)?;
@@ -182,7 +184,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
     overrides.check(|flow| root.is_file(&format!("flows/{flow}/flow.py")))?;
     let mut given = flow::Given {
         base: project_base.as_ref(),
-        configs: &settings.flow_configs,
+        configs: &branch_settings.flow_configs,
         overrides: &mut overrides,
     };
     for name in folders(root, "flows", &mut warnings)? {
@@ -210,13 +212,14 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         {
             continue;
         }
-        if let Some(file) = deployment::config_file(root, &name, settings.deployment_config.as_deref()) {
+        if let Some(file) = deployment::config_file(root, &name, branch_settings.deployment_config.as_deref())
+        {
             let (component, named) =
                 deployment::component(root, &name, &file, &project_wide, variables, &mut warnings)?;
             indexes.merge(named)?;
             components.push(component);
         } else {
-            let config = settings.deployment_config.as_deref().unwrap_or("config.yml");
+            let config = branch_settings.deployment_config.as_deref().unwrap_or("config.yml");
             let message = format!("it holds no {}: it is left out", config.escape_debug());
             warnings.push(Warning::at(Origin::file(format!("deployments/{name}")), message));
         }
@@ -225,6 +228,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         let message = "the project has neither flows (flows/NAME/flow.py) nor deployments (deployments/NAME/config.yml)";
         warnings.push(Warning::at(Origin::file(OBPROJECT), message));
     }
+    settings::apply(root, Some(&toml), pyproject.as_ref(), &mut components, &mut warnings)?;
     let secret_files = secret_files(root, &indexes, &mut warnings);
     Ok(Project {
         root: root.path.clone(),

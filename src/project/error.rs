@@ -262,7 +262,7 @@ impl Error {
                 "move its packages to @pypi of the steps, or set `include_pyproject_toml = false` under [dependencies] in obproject.toml"
             }
             Self::NotStatic { .. } => {
-                "write a literal, or the name of a constant that this file, or a module of the project, assigns once; or say what it comes to under [tool.bakehouse.flows.NAME.steps.STEP] in obproject.toml"
+                "write a literal, or the name of a constant that this file, or a module of the project, assigns once; or say what it comes to under [bakehouse.flows.NAME.steps.STEP] in obproject.toml"
             }
             Self::DynamicDependencies { .. } => {
                 "list `dependencies` under [project], or write them to a requirements.txt beside it"

@@ -67,6 +67,11 @@ impl Pyproject {
         Ok(Self { toml: Toml::parse(file, text)? })
     }
 
+    /// The file as TOML.
+    pub fn toml(&self) -> &Toml {
+        &self.toml
+    }
+
     pub fn file(&self) -> &str {
         self.toml.file()
     }

@@ -217,7 +217,7 @@ impl<'r> Facts<'r> {
             let releases = Releases {
                 name: name.clone(),
                 index: url.clone(),
-                versions: BTreeMap::from([(version.clone(), vec![file])]),
+                versions: BTreeMap::from([(version.clone(), vec![file].into())]),
             };
             let candidates = Candidates::new(Arc::new(releases), Arc::clone(&self.manifest.rules));
             self.candidates.get_mut().insert(name.clone(), Some(Rc::new(candidates)));

@@ -114,7 +114,7 @@ impl MemoryIndex {
                 versions: BTreeMap::new(),
             })
         });
-        Arc::make_mut(releases).versions.insert(parsed, files);
+        Arc::make_mut(releases).versions.insert(parsed, files.into());
         self
     }
 

@@ -28,6 +28,7 @@ use super::dependencies::Dependencies;
 use super::source::Root;
 use super::{
     BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment, Error, PythonRequest, Run,
+    Settings,
 };
 use crate::model::{Origin, Warning};
 
@@ -114,6 +115,7 @@ pub(super) fn component(
             python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: Vec::new(),
             env: BTreeMap::new(),
+            settings: Settings::default(),
         },
         package: None,
         code: CodePackage::default(),

@@ -1,4 +1,4 @@
-//! `[tool.bakehouse.flows.NAME]` in `obproject.toml`: what stands in for decorators that cannot be read.
+//! `[bakehouse.flows.NAME]` in `obproject.toml`: what stands in for decorators that cannot be read.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::model::Origin;
 use crate::project::Error;
 use crate::project::toml::Toml;
 
-const PATH: [&str; 3] = ["tool", "bakehouse", "flows"];
+const PATH: [&str; 2] = ["bakehouse", "flows"];
 
 /// What the project says in place of its flows' decorators.
 #[derive(Debug, Default)]
@@ -35,17 +35,15 @@ struct Override {
 
 impl Overrides {
     pub fn read(toml: &Toml) -> Result<Self, Error> {
-        for known in [&["tool"][..], &PATH[..2]] {
-            toml.table(known)?;
-        }
+        toml.table(&PATH[..1])?;
         let mut overrides = BTreeMap::new();
         for (flow, _) in toml.table(&PATH)?.map(|table| table.iter()).into_iter().flatten() {
-            let path = [PATH[0], PATH[1], PATH[2], flow];
+            let path = [PATH[0], PATH[1], flow];
             let Some(table) = toml.table(&path)? else { continue };
             let mut steps = BTreeMap::new();
-            let steps_path = [PATH[0], PATH[1], PATH[2], flow, "steps"];
+            let steps_path = [PATH[0], PATH[1], flow, "steps"];
             for (step, _) in toml.table(&steps_path)?.map(|table| table.iter()).into_iter().flatten() {
-                let path = [PATH[0], PATH[1], PATH[2], flow, "steps", step];
+                let path = [PATH[0], PATH[1], flow, "steps", step];
                 if let Some(table) = toml.table(&path)? {
                     steps.insert(step.to_owned(), Override::read(toml, &path, table)?);
                 }
