@@ -200,6 +200,8 @@ fn docker_pattern(line: &str, number: u32) -> Option<Pattern> {
     for part in line.split('/') {
         match part {
             "" | "." => {}
+            // A path that leads out names nothing in the project; one from the root cannot lead out.
+            ".." if parts.is_empty() && !line.starts_with('/') => return None,
             ".." => {
                 parts.pop();
             }
@@ -311,6 +313,7 @@ mod tests {
         }
         let rule = ignore.rule("data", true).unwrap();
         assert_eq!((rule.origin.to_string().as_str(), rule.prunes), (".dockerignore:3", false));
+        assert!(docker("../a").rule("a", false).is_none() && docker("/../a").rule("a", false).is_some());
         let ignore = docker("*\n!flows\n!src/**\n");
         assert!(ignore.rule("data/x", false).is_some() && ignore.rule("src", true).is_some());
         assert!(
