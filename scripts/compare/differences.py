@@ -132,9 +132,9 @@ def names_of_projects_are_the_platforms_business(case):
 
 
 @rule
-def conda_is_not_built_yet(case):
-    """Conda packages are refused here with the file and line that asks for them."""
-    return case.field == "error" and not case.client and "conda" in case.ours and "not supported yet" in case.ours
+def conda_without_a_python_has_the_clients_own(case):
+    """For conda packages the client sends its own Python where none is asked for. Here the base's would count."""
+    return case.field == "python" and "conda" in case.project and case.client == OWN_PYTHON and case.ours is None
 
 
 @rule

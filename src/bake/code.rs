@@ -125,6 +125,7 @@ fn code_report(component: &Component, files: &CodeFiles) -> CodeReport {
         },
     });
     CodeReport {
+        project: String::new(),
         component: component.name.clone(),
         kind: component.kind.to_string(),
         size: all.iter().filter_map(|file| file.size).sum(),

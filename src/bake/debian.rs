@@ -102,6 +102,7 @@ async fn lock(
         }
     };
     report.locks.push(LockReport {
+        project: String::new(),
         component: recipe.name(),
         steps: Vec::new(),
         path: LOCK_FILE.to_owned(),

@@ -32,27 +32,52 @@ impl Unit<'_> {
     }
 }
 
-/// The components that the user names, or all.
-pub fn select<'p>(project: &'p Project, names: &[String]) -> Result<Vec<&'p Component>, Error> {
-    let matches = |component: &Component, name: &str| {
-        component.name == name || format!("{}/{}", component.kind, component.name) == name
-    };
+/// The components that the user names, or all, by their projects.
+pub fn select<'p>(
+    projects: &'p [Project],
+    names: &[String],
+) -> Result<Vec<(&'p Project, Vec<&'p Component>)>, Error> {
+    let all = || projects.iter().flat_map(|project| project.components.iter().map(move |c| (project, c)));
     for name in names {
-        if !project.components.iter().any(|component| matches(component, name)) {
-            let known = project.components.iter().map(|c| format!("{}/{}", c.kind, c.name)).collect();
+        if !all().any(|(project, component)| is_named(project, component, name)) {
+            let known = all().map(|(project, component)| full_name(project, component)).collect();
             return Err(Error::UnknownComponent { name: name.clone(), known });
         }
     }
-    let chosen: Vec<_> = project
-        .components
-        .iter()
-        .filter(|component| names.is_empty() || names.iter().any(|name| matches(component, name)))
-        .collect();
-    if chosen.is_empty() {
-        return Err(Error::NoComponents { project: project.root.clone() });
+    let mut chosen = Vec::new();
+    for project in projects {
+        let is_chosen = |component: &&Component| {
+            names.is_empty() || names.iter().any(|name| is_named(project, component, name))
+        };
+        let components: Vec<_> = project.components.iter().filter(is_chosen).collect();
+        project::check_names(&components)?;
+        if !components.is_empty() {
+            chosen.push((project, components));
+        }
     }
-    project::check_names(&chosen)?;
-    Ok(chosen)
+    match (&chosen[..], projects) {
+        ([], [project, ..]) => Err(Error::NoComponents { project: project.root.clone() }),
+        _ => Ok(chosen),
+    }
+}
+
+/// Whether a component is meant by `NAME`, `KIND/NAME`, `PROJECT/KIND/NAME` or `project/PROJECT`.
+fn is_named(project: &Project, component: &Component, name: &str) -> bool {
+    name == component.name
+        || name == component.id()
+        || name == full_name(project, component)
+        || project
+            .member
+            .as_ref()
+            .is_some_and(|member| name.strip_prefix("project/") == Some(member.name.as_str()))
+}
+
+/// The name that tells a component from all others of the run.
+fn full_name(project: &Project, component: &Component) -> String {
+    match &project.member {
+        Some(member) => format!("{}/{}", member.name, component.id()),
+        None => component.id(),
+    }
 }
 
 /// Finds the base and the target of every environment. Each base is opened once.
@@ -64,7 +89,7 @@ pub async fn prepare<'p>(
     let mut bases: Vec<(Source, Arc<Base>)> = Vec::new();
     let mut units = Vec::new();
     for &component in components {
-        for environment in &component.environments {
+        for environment in component.environments.iter().filter(|one| one.conda.is_none()) {
             let source = base_of(context, environment, report)?;
             let base = Some(match bases.iter().find(|(known, _)| *known == source) {
                 Some((_, base)) => Arc::clone(base),

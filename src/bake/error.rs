@@ -20,6 +20,16 @@ pub enum Error {
         /// The components there are.
         known: Vec<String>,
     },
+    /// A failure in one of several projects.
+    #[error("project `{project}`, in {path}")]
+    InProject {
+        /// Its name among them.
+        project: String,
+        /// Its directory.
+        path: String,
+        /// What failed.
+        source: Box<Error>,
+    },
     /// The project has nothing to build.
     #[error("the project in {} has no component: no flow, no deployment, no package", project.display())]
     NoComponents {
@@ -150,6 +160,7 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Project(error) => error.exit_code(),
+            Self::InProject { source, .. } => source.exit_code(),
             Self::UnknownComponent { .. }
             | Self::NoBase { .. }
             | Self::NoPythonNamed
@@ -178,6 +189,7 @@ impl Error {
         let text = |text: &str| Some(text.to_owned());
         match self {
             Self::Project(error) => error.hint(),
+            Self::InProject { source, .. } => source.hint(),
             Self::UnknownComponent { known, .. } => Some(format!("the components are {}", known.join(", "))),
             Self::NoComponents { .. } => {
                 text("put a flow into flows/NAME/flow.py or a deployment into deployments/NAME/config.yml")

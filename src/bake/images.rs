@@ -1,6 +1,6 @@
 //! From locked environments to delivered images, or to a plan of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join3};
@@ -38,7 +38,7 @@ pub async fn make(
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) {
-    report.environments = environments(locked);
+    report.environments.extend(environments(locked));
     if context.goal == Goal::Plan {
         return plan::make(context, locked, report, failures).await;
     }
@@ -69,21 +69,21 @@ pub async fn make(
 /// The distinct environments, in the order of their first use.
 fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
     let mut reports: Vec<EnvironmentReport> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for Locked { unit, lock, id } in locked {
-        if let Some(known) = reports.iter_mut().find(|known| known.id == *id) {
+        if let Some(&place) = places.get(id.as_str()) {
+            let known = &mut reports[place];
             known.origins.extend(OriginReport::of(unit.environment));
-            known.origins.sort();
-            known.origins.dedup();
-            if !known.components.contains(&unit.component.name) {
-                known.components.push(unit.component.name.clone());
-            }
+            known.components.push(unit.component.name.clone());
             continue;
         }
+        places.insert(id, reports.len());
         let mut requirements: Vec<String> =
             unit.environment.requirements.iter().map(ToString::to_string).collect();
         requirements.sort();
         reports.push(EnvironmentReport {
             id: id.clone(),
+            projects: Vec::new(),
             components: vec![unit.component.name.clone()],
             kind: "pypi",
             python: lock.target.python.to_string(),
@@ -93,6 +93,12 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
             conda: Vec::new(),
             channels: Vec::new(),
         });
+    }
+    for report in &mut reports {
+        report.origins.sort();
+        report.origins.dedup();
+        let mut seen = BTreeSet::new();
+        report.components.retain(|component| seen.insert(component.clone()));
     }
     reports
 }
@@ -148,6 +154,7 @@ async fn build(
                 _ => Content::Layer(Arc::clone(&made.layer)),
             },
         }));
+    let name = context.project.repository(&name);
     let finished = Finished { name, layers: blobs.collect(), image };
     let delivered = destinations.deliver(context, &finished).await?;
     if let Some(records) = &context.records {
@@ -219,6 +226,7 @@ pub fn layer_report(made: &Made, transfer: Transfer) -> LayerReport {
 pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<LayerReport>) -> ImageReport {
     let (component, target) = (locked.unit.component, locked.lock.target);
     ImageReport {
+        project: String::new(),
         component: component.name.clone(),
         kind: component.kind.to_string(),
         environment: locked.id.clone(),

@@ -5,6 +5,7 @@
 mod archives;
 mod assemble;
 mod code;
+mod conda;
 mod context;
 mod debian;
 mod deliver;
@@ -19,6 +20,7 @@ mod progress;
 mod records;
 mod report;
 mod settings;
+mod several;
 mod skeleton;
 
 pub use error::{Error, with_causes};
@@ -35,7 +37,7 @@ pub use report::{
 use context::Context;
 
 use crate::model::ExitCode;
-use crate::project::{self, CodeReader};
+use crate::project::{self, CodeReader, Component, Project};
 
 /// What a run came to: the report, which is written even if something failed.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ pub async fn run(options: &Options, goal: Goal, progress: &dyn Progress) -> Outc
     let started = std::time::Instant::now();
     let mut report = Report { version: 1, ..Report::default() };
     let mut failures = Vec::new();
-    if let Err(error) = stages(options, goal, progress, &mut report, &mut failures).await {
+    if let Err(error) = projects(options, goal, progress, &mut report, &mut failures).await {
         failures.push(error);
     }
     report.timings.total_ms = context::millis(started.elapsed());
@@ -67,8 +69,8 @@ pub async fn run(options: &Options, goal: Goal, progress: &dyn Progress) -> Outc
     Outcome { report, codes: failures.iter().map(Error::exit_code).collect() }
 }
 
-/// The stages, in order. What fails for one component alone goes to `failures`, and the others go on.
-async fn stages(
+/// The project that the options name, or each of several.
+async fn projects(
     options: &Options,
     goal: Goal,
     progress: &dyn Progress,
@@ -80,29 +82,51 @@ async fn stages(
         Some(branch) => project::Selection { branch: Some(branch.clone()) },
         None => project::Selection::detect(&options.project, &variables),
     };
+    report.revision = context::revision(&options.project);
+    if let Some(members) = project::members(&options.project)? {
+        return several::stages(options, goal, progress, members, &selection, report, failures).await;
+    }
     let project = project::discover_with(&options.project, &selection, &variables)?;
     report.project.clone_from(&project.name);
-    report.revision = context::revision(&project.root);
-    report.warnings.extend(project.warnings.iter().map(Into::into));
+    for (project, components) in environments::select(std::slice::from_ref(&project), &options.components)? {
+        stages(options, goal, progress, project, &components, report, failures).await?;
+    }
+    Ok(())
+}
 
-    let components = environments::select(&project, &options.components)?;
+/// The stages, in order. What fails for one component alone goes to `failures`, and the others go on.
+async fn stages(
+    options: &Options,
+    goal: Goal,
+    progress: &dyn Progress,
+    project: &Project,
+    components: &[&Component],
+    report: &mut Report,
+    failures: &mut Vec<Error>,
+) -> Result<(), Error> {
+    report.warnings.extend(project.warnings.iter().map(Into::into));
     if matches!(goal, Goal::Plan | Goal::Environments) {
         report.components = components.iter().map(|component| ComponentReport::new(component)).collect();
     }
     if goal == Goal::Environments {
+        report.belongs_to(project);
         return Ok(());
     }
-    let code = CodeReader::new(&project, &options.code, &variables)?;
+    let variables = |name: &str| std::env::var(name).ok();
+    let code = CodeReader::new(project, &options.code, &variables)?;
     if goal == Goal::Files {
-        code::list(&code, &components, report, failures);
+        code::list(&code, components, report, failures);
+        report.belongs_to(project);
         return Ok(());
     }
-    let context = Context::new(options, goal, &project, code, progress)?;
-    let units = environments::prepare(&context, &components, report).await?;
+    let context = Context::new(options, goal, project, code, progress)?;
+    conda::refuse(components, report, failures);
+    let units = environments::prepare(&context, components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;
     if matches!(goal, Goal::Build | Goal::Plan) {
         images::make(&context, &locked, report, failures).await;
     }
+    report.belongs_to(project);
     context.account(report);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::model::{Origin, Warning};
-use crate::project::{Component, Environment};
+use crate::project::{Component, CondaRequest, Environment, Project};
 
 /// Everything a run has to tell.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -46,6 +46,8 @@ pub struct Report {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageReport {
+    /// The project's name.
+    pub project: String,
     /// The component's name.
     pub component: String,
     /// `flow`, `deployment` or `package`.
@@ -197,11 +199,13 @@ impl Default for PlannedReport {
 /// A lock.
 #[derive(Debug, Clone, Serialize)]
 pub struct LockReport {
+    /// The project's name.
+    pub project: String,
     /// The component's name.
     pub component: String,
     /// The steps that it is for; empty where the component has one environment.
     pub steps: Vec<String>,
-    /// The file, relative to the project.
+    /// The file, relative to the directory that the run was for.
     pub path: String,
     /// The number of distributions.
     pub packages: usize,
@@ -212,6 +216,8 @@ pub struct LockReport {
 /// A component and the environments that its files ask for, before anything is resolved.
 #[derive(Debug, Clone, Serialize)]
 pub struct ComponentReport {
+    /// The project's name.
+    pub project: String,
     /// The component's name.
     pub component: String,
     /// `flow`, `deployment` or `package`.
@@ -235,6 +241,10 @@ pub struct RequestReport {
     pub base: Option<String>,
     /// The requirements, normalised and sorted.
     pub requirements: Vec<String>,
+    /// Conda packages, as match specifications, sorted.
+    pub conda: Vec<String>,
+    /// Conda channels as they are named, in order.
+    pub channels: Vec<String>,
     /// Where each of these is stated.
     pub origins: Vec<OriginReport>,
 }
@@ -242,6 +252,7 @@ pub struct RequestReport {
 impl ComponentReport {
     pub(super) fn new(component: &Component) -> Self {
         Self {
+            project: String::new(),
             component: component.name.clone(),
             kind: component.kind.to_string(),
             folder: component.folder.clone(),
@@ -267,6 +278,8 @@ impl RequestReport {
             python: environment.python.as_ref().map(|python| python.specifiers.to_string()),
             base: environment.base.as_ref().map(|base| base.reference.clone()),
             requirements,
+            conda: environment.conda.as_ref().map(CondaRequest::sorted).unwrap_or_default(),
+            channels: environment.conda.as_ref().map(|conda| conda.channels.clone()).unwrap_or_default(),
             origins,
         }
     }
@@ -277,11 +290,13 @@ impl RequestReport {
 pub struct EnvironmentReport {
     /// Its ID: a hash of what is locked.
     pub id: String,
+    /// The projects that use it.
+    pub projects: Vec<String>,
     /// The components that use it.
     pub components: Vec<String>,
-    /// `pypi`.
+    /// `pypi` or `conda`.
     pub kind: &'static str,
-    /// The Python's minor version.
+    /// The Python's minor version; of a conda environment what is asked for, perhaps nothing.
     pub python: String,
     /// The base image as it was named, if one was.
     pub base: Option<String>,
@@ -289,9 +304,9 @@ pub struct EnvironmentReport {
     pub requirements: Vec<String>,
     /// Where each requirement is stated.
     pub origins: Vec<OriginReport>,
-    /// Conda requirements: none yet.
+    /// Conda packages, as match specifications, sorted.
     pub conda: Vec<String>,
-    /// Conda channels: none yet.
+    /// Conda channels as they are named, in order.
     pub channels: Vec<String>,
 }
 
@@ -299,6 +314,8 @@ pub struct EnvironmentReport {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CodeReport {
+    /// The project's name.
+    pub project: String,
     /// The component's name.
     pub component: String,
     /// `flow`, `deployment` or `package`.
@@ -467,6 +484,15 @@ pub struct ErrorReport {
 }
 
 impl Report {
+    /// Says of everything here which project it belongs to.
+    pub(super) fn belongs_to(&mut self, project: &Project) {
+        self.components.iter_mut().for_each(|component| component.project.clone_from(&project.name));
+        self.code.iter_mut().flatten().for_each(|code| code.project.clone_from(&project.name));
+        self.images.iter_mut().for_each(|image| image.project.clone_from(&project.name));
+        self.locks.iter_mut().for_each(|lock| lock.project.clone_from(&project.name));
+        self.environments.iter_mut().for_each(|found| found.projects = vec![project.name.clone()]);
+    }
+
     /// The report as JSON text.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)

@@ -99,7 +99,8 @@ pub struct ProjectArguments {
     /// The project's folder.
     #[arg(default_value = ".", value_name = "PROJECT")]
     pub project: PathBuf,
-    /// Only this component: NAME, or flow/NAME, deployment/NAME (repeatable).
+    /// Only this component: NAME, or flow/NAME, deployment/NAME; of several projects PROJECT/flow/NAME, or all of one:
+    /// project/PROJECT (repeatable).
     #[arg(short, long, value_name = "NAME")]
     pub component: Vec<String>,
     /// The branch, for branch filters and environments [default: the CI system's, else what git has checked out].

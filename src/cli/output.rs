@@ -141,7 +141,7 @@ fn summary(report: &Report, goal: Goal) -> String {
             let place = image.reference.clone().or_else(|| image.digest.clone()).unwrap_or_default();
             text += &format!(
                 "image  {} {}: {} layers ({built} built), {}, {} moved\n       {place}\n",
-                title(image),
+                title(report, image),
                 platform.platform,
                 platform.layers.len(),
                 size(total),
@@ -166,8 +166,11 @@ fn summary(report: &Report, goal: Goal) -> String {
 }
 
 /// An image by its component, and the steps that run in it.
-fn title(image: &ImageReport) -> String {
-    let name = format!("{}/{}", image.kind, image.component);
+fn title(report: &Report, image: &ImageReport) -> String {
+    let mut name = format!("{}/{}", image.kind, image.component);
+    if image.project != report.project {
+        name = format!("{name} of {}", image.project);
+    }
     if image.steps.is_empty() { name } else { format!("{name} (steps {})", image.steps.join(", ")) }
 }
 
@@ -236,15 +239,22 @@ fn plan(report: &Report) -> String {
     let mut text = format!("project {}\n", report.project);
     for environment in &report.environments {
         text += &format!(
-            "\nenvironment {} (Python {}), for {}\n",
+            "\nenvironment {} ({}), for {}\n",
             environment.id,
-            environment.python,
+            match (environment.kind, environment.python.as_str()) {
+                ("conda", "") => "conda".to_owned(),
+                ("conda", python) => format!("conda, Python {python}"),
+                (_, python) => format!("Python {python}"),
+            },
             environment.components.join(", ")
         );
+        if !environment.channels.is_empty() {
+            text += &format!("  channels {}\n", environment.channels.join(", "));
+        }
         text += &origins(&environment.origins);
     }
     for image in &report.images {
-        text += &format!("\nimage {}, environment {}\n", title(image), image.environment);
+        text += &format!("\nimage {}, environment {}\n", title(report, image), image.environment);
         for platform in &image.platforms {
             text += &format!("  {}\n", platform.platform);
             for layer in &platform.layers {

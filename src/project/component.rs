@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Error, PackageMetadata, PythonRequest, Settings};
+use super::{Error, Member, PackageMetadata, PythonRequest, Settings};
 use crate::model::{Digest, Origin, PackageName, Requirement, Warning};
 use crate::net::redacted;
 
@@ -26,6 +26,8 @@ pub struct Project {
     pub root: PathBuf,
     /// The project's name.
     pub name: String,
+    /// Its place in a directory of several projects, if it was read as one of them.
+    pub member: Option<Member>,
     /// Its kind.
     pub kind: ProjectKind,
     /// Its components, sorted by kind, then name.
@@ -38,6 +40,16 @@ pub struct Project {
     pub secret_files: Vec<String>,
     /// What its author should know.
     pub warnings: Vec<Warning>,
+}
+
+impl Project {
+    /// The name of an image below the prefix of a run: `NAME`, or `PROJECT/NAME` in a directory of several projects.
+    pub fn repository(&self, image: &str) -> String {
+        match &self.member {
+            Some(member) => format!("{}/{image}", member.prefix),
+            None => image.to_owned(),
+        }
+    }
 }
 
 /// The kind of a component.
@@ -123,10 +135,39 @@ pub struct Environment {
     pub constraints: Vec<Requirement>,
     /// The hashes that a requirements file allows for a distribution's archives.
     pub hashes: BTreeMap<PackageName, Vec<Digest>>,
+    /// The conda packages, if it is they that are asked for; then there are no requirements.
+    pub conda: Option<CondaRequest>,
     /// The Python that is asked for, if one is.
     pub python: Option<PythonRequest>,
     /// The base image that is asked for, if one is.
     pub base: Option<BaseRequest>,
+}
+
+/// A request for conda packages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CondaRequest {
+    /// Match specifications such as `conda-forge::numpy>=2`, and where they are.
+    pub packages: Vec<(String, Origin)>,
+    /// The channels as they are named, in order; none: the platform's own.
+    pub channels: Vec<String>,
+    /// Who asks, such as ``step `train` of flow `trainer` ``.
+    pub place: String,
+    /// Where it is asked.
+    pub origin: Origin,
+}
+
+impl CondaRequest {
+    /// The match specifications, sorted.
+    pub fn sorted(&self) -> Vec<String> {
+        let mut packages: Vec<String> = self.packages.iter().map(|(package, _)| package.clone()).collect();
+        packages.sort();
+        packages
+    }
+
+    /// The error that baking them is, until conda is built.
+    pub fn unsupported(&self) -> Error {
+        Error::Conda { origin: self.origin.clone(), place: self.place.clone() }
+    }
 }
 
 /// A request for a base image.
@@ -259,6 +300,12 @@ pub fn image_name(component: &Component, environment: &Environment) -> String {
         Some(step) => format!("{}-{step}", component.name),
         None => component.name.clone(),
     };
+    let name = repository_name(&text);
+    if name.is_empty() { component.kind.to_string() } else { name }
+}
+
+/// A text as part of a repository's name; empty if nothing of it is legal there.
+pub(super) fn repository_name(text: &str) -> String {
     let mut name = String::new();
     let mut separator = String::new();
     for c in text.to_lowercase().chars() {
@@ -275,7 +322,7 @@ pub fn image_name(component: &Component, environment: &Environment) -> String {
             separator.push(c);
         }
     }
-    if name.is_empty() { component.kind.to_string() } else { name }
+    name
 }
 
 /// Checks that no two images of these components have the same name.
@@ -308,6 +355,7 @@ mod tests {
             requirements: Vec::new(),
             constraints: Vec::new(),
             hashes: BTreeMap::new(),
+            conda: None,
             python: None,
             base: None,
         });

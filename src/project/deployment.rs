@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::dependencies::{Dependencies, read_requirements};
+use super::dependencies::{Dependencies, match_spec, read_requirements};
 use super::pyproject::Pyproject;
 use super::shell;
 use super::source::Root;
 use super::yaml::{self, Node, Type, Value};
 use super::{
-    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest,
-    Run, Settings,
+    BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment, Error, IndexSettings,
+    PythonRequest, Run, Settings,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -66,8 +66,12 @@ pub(super) fn component(
         _ => None,
     };
     // A Python alone is no choice of packages: the platform's client looks for them as if nothing were said.
+    let mut conda = None;
     let (mut dependencies, indexes) = match stated {
-        Some(Stated { dependencies, indexes, has_source: true }) => (dependencies, indexes),
+        Some(Stated { dependencies, indexes, conda: asked, has_source: true }) => {
+            conda = asked.map(|conda| CondaRequest { place: format!("deployment `{name}`"), ..conda });
+            (dependencies, indexes)
+        }
         stated => {
             let sniffed = sniff(root, &package.paths, project, variables)?;
             let (mut found, indexes) = unstated(root, &folder, &package.paths, sniffed, variables, warnings)?;
@@ -86,6 +90,7 @@ pub(super) fn component(
         requirements: dependencies.requirements,
         constraints: dependencies.constraints,
         hashes: dependencies.hashes,
+        conda,
         python: dependencies.python,
         base: base.transpose()?,
     };
@@ -176,6 +181,7 @@ fn unstated(
 struct Stated {
     dependencies: Dependencies,
     indexes: IndexSettings,
+    conda: Option<CondaRequest>,
     /// Whether it names packages, or that there are none.
     has_source: bool,
 }
@@ -232,6 +238,7 @@ impl Config<'_> {
         let mut dependencies = Dependencies::default();
         let mut indexes = IndexSettings::default();
         let mut python = None;
+        let mut conda = None;
         for (key, node) in entries {
             let origin = self.origin(node);
             // `pypi: {}` is a choice, to have nothing installed; other empty values say nothing.
@@ -248,9 +255,21 @@ impl Config<'_> {
                     Some((_, Type::Bool)) => continue,
                     _ => return Err(Error::invalid(origin, "`no_deps` must be true or false")),
                 },
-                "pypi" => self.packages(node, &mut dependencies)?,
+                "pypi" => {
+                    for (name, version, origin) in self.packages(node, key)? {
+                        dependencies.push_package(name, version, origin)?;
+                    }
+                }
                 "conda" | "anaconda" => {
-                    return Err(Error::Conda { origin, place: format!("`dependencies.{key}`") });
+                    let mut packages = Vec::new();
+                    for (name, version, origin) in self.packages(node, key)? {
+                        match PythonRequest::parse(version, origin.clone()) {
+                            Ok(request) if name == "python" => dependencies.python = Some(request),
+                            _ => packages.push((match_spec(name, version, &origin)?, origin)),
+                        }
+                    }
+                    let (channels, place, origin) = (Vec::new(), String::new(), origin.clone());
+                    conda = Some(CondaRequest { packages, channels, place, origin });
                 }
                 "from_requirements_file" => {
                     if let Some((file, origin)) = self.text(stated, key)? {
@@ -282,22 +301,23 @@ impl Config<'_> {
         if let Some((text, origin)) = python {
             dependencies.python = Some(PythonRequest::parse(text, origin)?);
         }
-        Ok(Stated { dependencies, indexes, has_source: source.is_some() })
+        Ok(Stated { dependencies, indexes, conda, has_source: source.is_some() })
     }
 
-    /// `dependencies.pypi`: names and versions.
-    fn packages(&self, node: &Node, dependencies: &mut Dependencies) -> Result<(), Error> {
+    /// `dependencies.pypi` and its like: names and versions.
+    fn packages<'n>(&self, node: &'n Node, key: &str) -> Result<Vec<(&'n str, &'n str, Origin)>, Error> {
+        let mut packages = Vec::new();
         if node.is_empty() {
-            return Ok(());
+            return Ok(packages);
         }
         let Value::Map(entries) = &node.value else {
-            let problem = "`dependencies.pypi` must be a mapping from names to versions";
+            let problem = format!("`dependencies.{key}` must be a mapping from names to versions");
             return Err(Error::invalid(self.origin(node), problem));
         };
         for (name, version) in entries {
             let origin = self.origin(version);
             match version.scalar() {
-                Some((version, Type::Text)) => dependencies.push_package(name, version, origin)?,
+                Some((version, Type::Text)) => packages.push((name.as_str(), version, origin)),
                 Some((version, kind)) => {
                     let version = if kind == Type::Null { "empty" } else { version };
                     let (name, version) = (name.escape_debug(), version.escape_debug());
@@ -314,7 +334,7 @@ impl Config<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(packages)
     }
 
     /// `package`: the folders of the code, and the ends of its files' names.

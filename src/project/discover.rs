@@ -11,7 +11,7 @@ use super::source::Root;
 use super::toml::Toml;
 use super::{
     CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run,
-    Selection, Settings, asset, deployment, flow, indexes, settings,
+    Selection, Settings, asset, deployment, flow, indexes, settings, several,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -26,21 +26,15 @@ pub fn discover(root: &Path) -> Result<Project, Error> {
     discover_with(root, &Selection::detect(root, &variables), &variables)
 }
 
-/// As [`discover`], with the selection and the values of variables given.
+/// As [`discover`], with the selection and the values of variables given. A directory of several projects is an error:
+/// see [`members`](super::members).
 pub fn discover_with(root: &Path, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
+    if let Some(members) = several::members(root)? {
+        let projects = members.into_iter().map(|member| member.path).collect();
+        return Err(Error::SeveralProjects { directory: root.to_owned(), projects });
+    }
     let root = Root::open(root)?;
-    let several = root.is_file("obproject_multi.toml");
-    if root.is_file(OBPROJECT) {
-        if several {
-            let problem = "obproject.toml stands beside it: a directory is one project, or holds several";
-            return Err(Error::invalid(Origin::file("obproject_multi.toml"), problem));
-        }
-        return outerbounds(&root, selection, variables);
-    }
-    if several {
-        return Err(branch::several(&root)?);
-    }
-    plain(&root, variables)
+    if root.is_file(OBPROJECT) { outerbounds(&root, selection, variables) } else { plain(&root, variables) }
 }
 
 fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
@@ -112,6 +106,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             requirements: dependencies.requirements,
             constraints: dependencies.constraints,
             hashes: dependencies.hashes,
+            conda: None,
             python: dependencies.python,
             base: None,
         }],
@@ -132,6 +127,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
     Ok(Project {
         root: root.path.clone(),
         name,
+        member: None,
         kind: ProjectKind::Plain,
         components,
         assets: Vec::new(),
@@ -184,18 +180,19 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
     }
 
     let mut components = Vec::new();
+    let mut overrides = flow::Overrides::read(&toml)?;
+    overrides.check(|flow| root.is_file(&format!("flows/{flow}/flow.py")))?;
+    let mut given = flow::Given {
+        base: project_base.as_ref(),
+        configs: &branch_settings.flow_configs,
+        overrides: &mut overrides,
+    };
     for name in folders(root, "flows", &mut warnings)? {
         if !branch::deploys(root, &format!("flows/{name}"), selection, &mut warnings)? {
             continue;
         }
         if root.is_file(&format!("flows/{name}/flow.py")) {
-            let mut component = flow::component(
-                root,
-                &name,
-                project_base.as_ref(),
-                &branch_settings.flow_configs,
-                &mut warnings,
-            )?;
+            let mut component = flow::component(root, &name, &mut given, &mut warnings)?;
             component.code = flow_code.clone();
             warn_of_unpacked_python(&component, &mut warnings);
             components.push(component);
@@ -236,6 +233,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
     Ok(Project {
         root: root.path.clone(),
         name,
+        member: None,
         kind: ProjectKind::Outerbounds,
         components,
         assets: asset::assets(root)?,

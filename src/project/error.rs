@@ -125,6 +125,16 @@ pub enum Error {
         /// The project's file.
         other: Origin,
     },
+    /// A decorator that may be there once is there twice, perhaps on a base class.
+    #[error("{origin}: @{name} is given twice (first at {other})")]
+    DuplicateDecorator {
+        /// The second.
+        origin: Origin,
+        /// Its name.
+        name: String,
+        /// The first.
+        other: Origin,
+    },
     /// A value in Python code that is known only when the code runs.
     #[error("{origin}: {what} cannot be known without running the code: {reason}")]
     NotStatic {
@@ -247,11 +257,12 @@ impl Error {
                 "use @pypi (`dependencies.pypi` in a deployment) where the packages are on PyPI, or @conda(disabled=True)"
             }
             Self::MixedEcosystems { .. } => "use one of them",
+            Self::DuplicateDecorator { .. } => "keep one of them: the platform refuses both",
             Self::DuplicateBase { .. } => {
                 "move its packages to @pypi of the steps, or set `include_pyproject_toml = false` under [dependencies] in obproject.toml"
             }
             Self::NotStatic { .. } => {
-                "write a literal, or the name of a constant that this file, or a module of the project, assigns once"
+                "write a literal, or the name of a constant that this file, or a module of the project, assigns once; or say what it comes to under [bakehouse.flows.NAME.steps.STEP] in obproject.toml"
             }
             Self::DynamicDependencies { .. } => {
                 "list `dependencies` under [project], or write them to a requirements.txt beside it"

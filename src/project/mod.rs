@@ -15,6 +15,7 @@ mod indexes;
 mod pyproject;
 mod python;
 mod settings;
+mod several;
 mod shell;
 mod source;
 mod toml;
@@ -26,11 +27,12 @@ pub use code::{
     code_files,
 };
 pub use component::{
-    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, Environment, IndexSettings,
-    Project, ProjectKind, Run, check_names, image_name,
+    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment,
+    IndexSettings, Project, ProjectKind, Run, check_names, image_name,
 };
 pub use discover::{discover, discover_with};
 pub use error::Error;
 pub use pyproject::PackageMetadata;
 pub use python::PythonRequest;
 pub use settings::Settings;
+pub use several::{Member, discover_member, members};

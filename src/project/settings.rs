@@ -171,6 +171,8 @@ impl Settings {
                     Ok(())
                 }
                 "components" => Ok(()),
+                // What stands in for decorators, which is read with the flows.
+                "flows" if *table == ["bakehouse"] => Ok(()),
                 _ => {
                     let message = format!("`{}` means nothing here", path.join(".").escape_debug());
                     warnings.push(Warning::at(origin.clone(), message));

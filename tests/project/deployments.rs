@@ -52,10 +52,7 @@ fn mistakes_are_told_with_their_line() {
     for (config, expected) in [
         ("dependencies:\n  pypi:\n    a: 1.45", "3: the version of `a` is 1.45, not a string"),
         ("dependencies:\n  pypi:\n    a:", "3: the version of `a` is empty, not a string"),
-        (
-            "dependencies:\n  conda: {a: '1'}",
-            "2: `dependencies.conda` asks for conda packages: conda is not supported yet",
-        ),
+        ("dependencies:\n  conda: {a: 1.10}", "2: the version of `a` is 1.10, not a string"),
         ("dependencies:\n  pypi: {a: '1'}\n  from_requirements_file: r.txt", "3: there is no file `r.txt`"),
         ("dependencies:\n  from_requirements_file: ../r.txt", "2: `../r.txt` is outside the project"),
         ("dependencies:\n  poetry: x", "2: `dependencies.poetry` is not supported yet"),

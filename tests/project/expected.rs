@@ -40,6 +40,16 @@ fn environments(project: &Project) -> String {
             if let Some(base) = &environment.base {
                 text += &format!("  base {} ({})\n", base.reference, base.origin);
             }
+            if let Some(conda) = &environment.conda {
+                let packages =
+                    conda.packages.iter().map(|(package, origin)| format!("  conda {package} ({origin})\n"));
+                text += &packages.collect::<String>();
+                text += &conda
+                    .channels
+                    .iter()
+                    .map(|channel| format!("  channel {channel}\n"))
+                    .collect::<String>();
+            }
             for requirement in requirements(environment) {
                 text += &format!("  {requirement}\n");
             }

@@ -182,7 +182,9 @@ fn json_value(file: &str, value: serde_json::Value) -> Value {
         serde_json::Value::Bool(value) => Value::Bool(value),
         serde_json::Value::Number(_) => Value::Other("a number"),
         serde_json::Value::String(text) => Value::Text(text),
-        serde_json::Value::Array(_) => Value::Other("a list"),
+        serde_json::Value::Array(values) => {
+            Value::List(values.into_iter().map(|value| json_value(file, value)).collect())
+        }
         serde_json::Value::Object(entries) => {
             let entries = entries.into_iter();
             Value::Dict(
@@ -209,7 +211,9 @@ fn yaml_value(file: &str, node: Node) -> Value {
             Some(Type::Null) => Value::None,
             _ => Value::Text(text),
         },
-        (yaml::Value::List(_), _) => Value::Other("a list"),
+        (yaml::Value::List(nodes), _) => {
+            Value::List(nodes.into_iter().map(|node| yaml_value(file, node)).collect())
+        }
         (yaml::Value::Map(entries), _) => Value::Dict(
             entries
                 .into_iter()
@@ -229,6 +233,12 @@ fn toml_value(toml: &Toml, item: &Item) -> Value {
             Entry { key: key.to_owned(), value: toml_value(toml, item), origin: toml.at(span) }
         });
         return Value::Dict(entries.collect());
+    }
+    if let Some(array) = item.as_array() {
+        let text = |value: &toml_edit::Value| value.as_str().map(|text| Value::Text(text.to_owned()));
+        return Value::List(
+            array.iter().map(|value| text(value).unwrap_or(Value::Other("a value"))).collect(),
+        );
     }
     match (item.as_str(), item.as_bool()) {
         (Some(text), _) => Value::Text(text.to_owned()),
