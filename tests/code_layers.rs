@@ -59,7 +59,7 @@ fn the_files_are_listed_without_base_index_or_store() {
     assert_eq!(
         code[0],
         json!({
-            "component": "etl", "kind": "flow", "size": FLOW.len() + 17 + POLICY.len(),
+            "component": "etl", "project": "shop", "kind": "flow", "size": FLOW.len() + 17 + POLICY.len(),
             "files": [
                 {"path": "app/flows/etl/flow.py", "size": FLOW.len(), "link": null, "layer": "own",
                  "source": source("flows/etl/flow.py")},
