@@ -1,7 +1,10 @@
 //! Code layers: what the project's shared packages and a component's own files come to in the image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
 
 use super::Error;
 use super::assemble::wheels;
@@ -9,20 +12,56 @@ use super::context::Context;
 use super::locks::Locked;
 use super::report::{CodeLayer, CodeReport, FileReport, LeftOutReport, LibraryReport, Report};
 use super::settings::Running;
-use crate::layer::{self, FileEntry, FileKind, FileSource, PREFIX};
-use crate::model::{Origin, PackageName, Warning};
+use crate::layer::{self, FileEntry, FileKind, FileSource, Layer, PREFIX};
+use crate::model::{Key, Origin, PackageName, Warning};
 use crate::project::{CodeFile, CodeFileKind, CodeFiles, CodeReader, Component, Library, Reason};
+
+/// The files of one code layer. Images with the same files have it in common: they are read and hashed once in a run.
+pub struct Part {
+    pub entries: Arc<Vec<FileEntry>>,
+    /// The layer's key, the layer if the store has it, and about how large it becomes.
+    pub planned: OnceCell<(Key, Option<Arc<Layer>>, u64)>,
+    /// The layer, and whether it had to be made.
+    pub made: OnceCell<(Arc<Layer>, bool)>,
+}
+
+/// The code layers of a run.
+#[derive(Default)]
+pub struct Parts(Mutex<HashMap<usize, Known>>);
+
+/// A list of files, kept so that no other list takes its place in memory, and what was made of it: with what directories.
+struct Known {
+    _files: Arc<Vec<CodeFile>>,
+    parts: Vec<Arc<Part>>,
+}
+
+impl Parts {
+    /// The layer of a list of files and what is added to it.
+    fn get(&self, files: &Arc<Vec<CodeFile>>, more: Vec<FileEntry>) -> Arc<Part> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all
+            .entry(Arc::as_ptr(files) as usize)
+            .or_insert_with(|| Known { _files: Arc::clone(files), parts: Vec::new() });
+        if let Some(part) = known.parts.iter().find(|part| part.entries[files.len()..] == more[..]) {
+            return Arc::clone(part);
+        }
+        let entries = Arc::new(files.iter().map(entry).chain(more).collect());
+        let part = Arc::new(Part { entries, planned: OnceCell::new(), made: OnceCell::new() });
+        known.parts.push(Arc::clone(&part));
+        part
+    }
+}
 
 /// The files of the two code layers of an image.
 pub struct Code {
     /// The project's shared packages.
-    pub shared: Vec<FileEntry>,
+    pub shared: Arc<Part>,
     /// The component's own files.
-    pub own: Vec<FileEntry>,
+    pub own: Arc<Part>,
     /// The directory of libraries from outside the project, if there are any.
     pub library_path: Option<String>,
     /// What can be imported by one name, with its file.
-    modules: BTreeMap<String, String>,
+    modules: Arc<BTreeMap<String, String>>,
 }
 
 impl Code {
@@ -76,14 +115,18 @@ pub fn files(
         PackageName::from_str(name).is_ok_and(|name| pins.iter().any(|pin| pin.name == name))
     });
     warnings.append(&mut files.warnings);
-    let shared = files.shared.iter().map(entry).collect();
-    let mut own: Vec<FileEntry> = files.own.iter().map(entry).collect();
+    let mut more = Vec::new();
     if let Some(package) = &component.package {
-        own.extend(super::installed::entries(package, locked.lock.target.python)?);
+        more.extend(super::installed::entries(package, locked.lock.target.python)?);
     }
     // The working directory is there even if no file is in it.
-    own.extend(running.directories());
-    Ok(Code { shared, own, library_path: files.library_path(), modules: files.modules(component) })
+    more.extend(running.directories());
+    Ok(Code {
+        shared: context.parts.get(&files.shared, Vec::new()),
+        own: context.parts.get(&files.own, more),
+        library_path: files.library_path(),
+        modules: files.modules(component),
+    })
 }
 
 /// Tells of each component what goes into its code layers and what does not. Those that fail are left out, and their

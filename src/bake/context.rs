@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::code::Parts;
 use super::records::Records;
 use super::report::Report;
 use super::{Error, Event, Goal, Options, Progress};
@@ -23,6 +24,8 @@ pub struct Context<'a> {
     pub project: &'a Project,
     /// Finds the files of the code layers.
     pub code: CodeReader<'a>,
+    /// The code layers.
+    pub parts: Parts,
     pub store: Arc<Store>,
     pub index: Index,
     /// The indexes in use, without credentials: part of what a lock is made from.
@@ -76,6 +79,7 @@ impl<'a> Context<'a> {
             goal,
             project,
             code,
+            parts: Parts::default(),
             index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
             index_urls,
             base_registries: registries.counting_apart(),

@@ -14,7 +14,7 @@ use super::report::{
     Transfer,
 };
 use super::settings::Running;
-use super::{Error, Goal, code, deliver, plan, skeleton};
+use super::{Error, Goal, assemble, code, deliver, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
@@ -122,14 +122,14 @@ async fn build(
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
     let running = Running::new(context, locked.unit.component, base)?;
-    let mut code = code::files(context, locked, &running, &mut warnings)?;
-    let (shared, own) = (std::mem::take(&mut code.shared), std::mem::take(&mut code.own));
+    let code = code::files(context, locked, &running, &mut warnings)?;
     let environment = async {
-        let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
+        let skeleton = assemble::skeleton(context, skeleton::entries(python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
     };
     let (environment, shared, own) =
-        try_join3(environment, assembly.code(context, shared), assembly.code(context, own)).await?;
+        try_join3(environment, assemble::code(context, &code.shared), assemble::code(context, &code.own))
+            .await?;
     code.warn_of_hidden(context, locked, &mut warnings)?;
     warnings.extend(environment.warnings.iter().cloned());
 

@@ -70,15 +70,15 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
     let running = Running::new(context, locked.unit.component, base)?;
-    let mut code = code::files(context, locked, &running, &mut warnings)?;
+    let code = code::files(context, locked, &running, &mut warnings)?;
     code.warn_of_hidden(context, locked, &mut warnings)?;
-    let skeleton = files(context, Role::Environment, skeleton::entries(python)).await?;
+    let skeleton = Arc::new(skeleton::entries(python));
+    let skeleton = expected(Role::Environment, files(context, skeleton).await?);
     let (mut layers, downloads) = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
     layers.push(skeleton);
-    for entries in [std::mem::take(&mut code.shared), std::mem::take(&mut code.own)] {
-        if !entries.is_empty() {
-            layers.push(files(context, Role::Code, entries).await?);
-        }
+    for part in [&code.shared, &code.own].into_iter().filter(|part| !part.entries.is_empty()) {
+        let planned = part.planned.get_or_try_init(|| files(context, Arc::clone(&part.entries))).await?;
+        layers.push(expected(Role::Code, planned.clone()));
     }
 
     let name = project::image_name(locked.unit.component, locked.unit.environment);
@@ -195,16 +195,22 @@ async fn known(
 }
 
 /// A layer of plain files.
-async fn files(context: &Context<'_>, role: Role, entries: Vec<FileEntry>) -> Result<Expected, Error> {
+async fn files(
+    context: &Context<'_>,
+    entries: Arc<Vec<FileEntry>>,
+) -> Result<(Key, Option<Arc<Layer>>, u64), Error> {
     let store = Arc::clone(&context.store);
     let find = move || {
         let size = entries.iter().map(FileEntry::size_hint).sum();
         let key = layer::files_key(&entries)?;
-        Ok((key, layer::stored_layer(&store, &key)?, size))
+        Ok((key, layer::stored_layer(&store, &key)?.map(Arc::new), size))
     };
-    let (key, found, size) = context.compute(find).await?;
-    let found = found.map(|layer| (Arc::new(layer), LayerOrigin::Store));
-    Ok(Expected { key, role, packages: Vec::new(), found, estimated_size: Some(size) })
+    context.compute(find).await
+}
+
+fn expected(role: Role, (key, found, size): (Key, Option<Arc<Layer>>, u64)) -> Expected {
+    let found = found.map(|layer| (layer, LayerOrigin::Store));
+    Expected { key, role, packages: Vec::new(), found, estimated_size: Some(size) }
 }
 
 /// A layer that would have to be built.

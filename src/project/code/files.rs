@@ -1,28 +1,33 @@
 //! The code files of a component, and what is not among them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use super::{LIBRARIES, Library};
 use crate::model::{Origin, Warning};
 
-/// The code files of one component.
+/// The code files of one component. Components whose lists are equal have them in common, as far as that shows before
+/// they are made: whoever hashes them needs to do so once.
 #[derive(Debug, Clone, Default)]
 pub struct CodeFiles {
     /// What components share: `src/`, and libraries from outside the project. Sorted by path.
-    pub shared: Vec<CodeFile>,
+    pub shared: Arc<Vec<CodeFile>>,
     /// The component's own files, sorted by path.
-    pub own: Vec<CodeFile>,
+    pub own: Arc<Vec<CodeFile>>,
     /// The libraries from outside the project that are in `shared`, sorted by name.
     pub libraries: Vec<Library>,
     /// What is left out, sorted by path.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Arc<Vec<LeftOut>>,
     /// What was left out that its author might miss, and what is surprising.
     pub warnings: Vec<Warning>,
+    /// See [`CodeFiles::modules`].
+    pub(super) modules: OnceLock<Arc<BTreeMap<String, String>>>,
 }
 
 /// One file or symbolic link of a code layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CodeFile {
     /// The path in the image: relative, `/` as separator, such as `app/flows/trainer/flow.py`. Never with `.` or `..`,
     /// nor with a name that would delete files.
@@ -34,7 +39,7 @@ pub struct CodeFile {
 }
 
 /// What a code file is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CodeFileKind {
     /// A regular file.
     File {
@@ -137,13 +142,16 @@ impl CodeFiles {
             .into_iter()
             .partition(|library| library.distribution.as_deref().is_some_and(&is_installed));
         self.libraries = kept;
+        if !out.is_empty() {
+            self.modules = OnceLock::new();
+        }
         for library in out {
             let Library { name, distribution, .. }: Library = library;
             let stem = format!("{LIBRARIES}/{name}");
             let is_of = |path: &str| {
                 path.strip_prefix(&stem).is_some_and(|rest| rest.starts_with('/') || rest == ".py")
             };
-            self.shared.retain(|file| !is_of(&file.path));
+            Arc::make_mut(&mut self.shared).retain(|file| !is_of(&file.path));
             let message = format!(
                 "the library `{name}` is taken from the locked {}, not from the active environment",
                 distribution.unwrap_or_default()

@@ -1,6 +1,7 @@
 //! The files of a component as they come together from several walks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::walk::{Found, FoundFile, Link};
 use super::{CodeFile, CodeFileKind, CodeFiles, LeftOut, Library, app};
@@ -41,27 +42,6 @@ impl Gathered {
         self.warnings.extend(found.warnings.iter().cloned());
     }
 
-    /// Warns of files, if there are any, the first few of them named.
-    pub fn warn_of<'f>(
-        &mut self,
-        folder: &str,
-        files: impl Iterator<Item = &'f str>,
-        message: impl FnOnce(String) -> String,
-    ) {
-        const NAMED: usize = 3;
-        let within = format!("{folder}/");
-        let files: Vec<&str> = files.map(|file| file.strip_prefix(&within).unwrap_or(file)).collect();
-        if files.is_empty() {
-            return;
-        }
-        let named: Vec<String> = files.iter().take(NAMED).map(|file| format!("`{file}`")).collect();
-        let mut text = named.join(", ");
-        if files.len() > NAMED {
-            text += &format!(" and {} more", files.len() - NAMED);
-        }
-        self.warnings.push(Warning::at(Origin::file(folder), message(text)));
-    }
-
     pub fn finish(mut self) -> CodeFiles {
         self.left_out.sort();
         self.left_out.dedup();
@@ -69,7 +49,7 @@ impl Gathered {
         self.libraries.sort_by(|a, b| a.name.cmp(&b.name));
         self.libraries.dedup();
         let (left_out, warnings, libraries) = (self.left_out, self.warnings, self.libraries);
-        let mut code = CodeFiles { left_out, warnings, libraries, ..CodeFiles::default() };
+        let (mut shared, mut own) = (Vec::new(), Vec::new());
         let is_there = |link: &Link| {
             link.to_directory
                 || self.files.get(&app(&link.names)).is_some_and(|(_, file)| file.link.is_none())
@@ -81,10 +61,37 @@ impl Gathered {
             };
             let file = CodeFile { path: path.clone(), source: file.source.clone(), kind };
             match layer {
-                Layer::Shared => code.shared.push(file),
-                Layer::Own => code.own.push(file),
+                Layer::Shared => shared.push(file),
+                Layer::Own => own.push(file),
             }
         }
-        code
+        CodeFiles {
+            shared: Arc::new(shared),
+            own: Arc::new(own),
+            left_out: Arc::new(left_out),
+            libraries,
+            warnings,
+            ..CodeFiles::default()
+        }
     }
+}
+
+/// A warning of files, if there are any, the first few of them named.
+pub(super) fn warning_of<'f>(
+    folder: &str,
+    files: impl Iterator<Item = &'f str>,
+    message: impl FnOnce(String) -> String,
+) -> Option<Warning> {
+    const NAMED: usize = 3;
+    let within = format!("{folder}/");
+    let files: Vec<&str> = files.map(|file| file.strip_prefix(&within).unwrap_or(file)).collect();
+    if files.is_empty() {
+        return None;
+    }
+    let named: Vec<String> = files.iter().take(NAMED).map(|file| format!("`{file}`")).collect();
+    let mut text = named.join(", ");
+    if files.len() > NAMED {
+        text += &format!(" and {} more", files.len() - NAMED);
+    }
+    Some(Warning::at(Origin::file(folder), message(text)))
 }

@@ -14,7 +14,7 @@ use std::path::{Component as Part, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::files::{CodeFile, CodeFileKind, CodeFiles, LeftOut, Reason};
-use self::gather::{Gathered, Layer};
+use self::gather::{Gathered, Layer, warning_of};
 use self::ignore::Ignore;
 use self::libraries::{Libraries, Located};
 pub use self::libraries::{Library, LibraryOrigin};
@@ -62,8 +62,21 @@ pub struct CodeReader<'p> {
     ignore: Ignore,
     libraries: Libraries,
     known: Mutex<BTreeMap<Common, Arc<Found>>>,
+    /// What deployments come to that have the same of the project.
+    deployments: Mutex<BTreeMap<Recipe, CodeFiles>>,
+    /// The shared files of flows: few lists, in many of them.
+    lists: Mutex<BTreeSet<Arc<Vec<CodeFile>>>>,
     /// What modules tell, by their files.
     facts: Mutex<BTreeMap<PathBuf, Arc<Facts>>>,
+}
+
+/// What the files of a deployment follow from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Recipe {
+    paths: Vec<String>,
+    suffixes: Suffixes,
+    /// The README, if it would not come along anyway.
+    readme: Option<String>,
 }
 
 /// What several components have.
@@ -82,7 +95,15 @@ impl<'p> CodeReader<'p> {
         let mut ignore = Ignore::read(&Root { path: project.root.clone() }, options.gitignore)?;
         ignore.secrets.clone_from(&project.secret_files);
         let libraries = Libraries::find(project, &options.libraries, variables)?;
-        Ok(Self { project, ignore, libraries, known: Mutex::default(), facts: Mutex::default() })
+        Ok(Self {
+            project,
+            ignore,
+            libraries,
+            known: Mutex::default(),
+            deployments: Mutex::default(),
+            lists: Mutex::default(),
+            facts: Mutex::default(),
+        })
     }
 
     /// The files of a component: for a flow its folder and the packages in `src/`, for a deployment the project, or the
@@ -101,8 +122,18 @@ impl<'p> CodeReader<'p> {
                 code.add(&self.walk("", &rules)?, |path| Some((Layer::Own, app(path))));
             }
             ComponentKind::Flow => self.flow(component, &mut code)?,
-            ComponentKind::Deployment => self.deployment(component, &mut code)?,
+            ComponentKind::Deployment => return self.deployment(component),
         }
+        let mut code = self.finish(component, code)?;
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        match lists.get(&code.shared) {
+            Some(known) => code.shared = Arc::clone(known),
+            None => drop(lists.insert(Arc::clone(&code.shared))),
+        }
+        Ok(code)
+    }
+
+    fn finish(&self, component: &Component, mut code: Gathered) -> Result<CodeFiles, Error> {
         for library in &self.libraries.chosen {
             self.library(library, &mut code)?;
         }
@@ -160,14 +191,14 @@ impl<'p> CodeReader<'p> {
         }
         let beyond = own.files.iter().map(|file| file.path.as_str());
         let beyond = beyond.filter(|path| !rules.always.contains(*path) && !platform.take(name(path)));
-        code.warn_of(&component.folder, beyond, |files| {
+        code.warnings.extend(warning_of(&component.folder, beyond, |files| {
             format!("{files} is in the image, but the platform's client leaves it out: {ADD_SUFFIX}")
-        });
+        }));
         let missed =
             own.left_out.iter().filter(|out| out.reason == Reason::Suffix && is_missed(name(&out.path)));
-        code.warn_of(&component.folder, missed.map(|out| out.path.as_str()), |files| {
+        code.warnings.extend(warning_of(&component.folder, missed.map(|out| out.path.as_str()), |files| {
             format!("{files} is left out, as the platform's client leaves it out: {ADD_SUFFIX}")
-        });
+        }));
         Ok(())
     }
 
@@ -286,7 +317,7 @@ impl<'p> CodeReader<'p> {
         named.into_iter().filter_map(file).chain([OBPROJECT.to_owned()]).collect()
     }
 
-    fn deployment(&self, component: &Component, code: &mut Gathered) -> Result<(), Error> {
+    fn deployment(&self, component: &Component) -> Result<CodeFiles, Error> {
         let package = &component.code;
         let list = match &package.suffixes {
             Some(list) => list.clone(),
@@ -294,21 +325,61 @@ impl<'p> CodeReader<'p> {
         };
         let suffixes = Suffixes { list, fold_case: false };
         let rules = Rules { suffixes: Some(&suffixes), ..Rules::default() };
-        if package.is_whole_project() {
-            let found = self.shared(Common::Project(suffixes.clone()), || self.walk("", &rules))?;
+        let whole = match package.is_whole_project() {
+            true => Some(self.shared(Common::Project(suffixes.clone()), || self.walk("", &rules))?),
+            false => None,
+        };
+        let is_there = |readme: &String| whole.as_ref().is_some_and(|found| found.holds(readme));
+        let readme = self.readme(component).filter(|readme| !is_there(readme));
+        let recipe = Recipe { paths: package.paths.clone(), suffixes: suffixes.clone(), readme };
+        let known = self.deployments.lock().unwrap_or_else(PoisonError::into_inner).get(&recipe).cloned();
+        let mut code = match known {
+            Some(code) => code,
+            None => {
+                let code = self.deployed(component, &rules, whole.as_deref(), &recipe)?;
+                let mut known = self.deployments.lock().unwrap_or_else(PoisonError::into_inner);
+                known.entry(recipe).or_insert(code).clone()
+            }
+        };
+        for path in package.paths.iter().filter(|path| !self.project.root.join(path).exists()) {
+            let message = format!("`package.src_paths` names `{}`, which is not there", path.escape_debug());
+            code.warnings.push(Warning::at(Origin::file(&component.folder), message));
+        }
+        let left_out = Arc::clone(&code.left_out);
+        let missed = [format!("{}/", component.folder), format!("{SOURCE}/")];
+        let missed = missed.iter().flat_map(|folder| {
+            // Sorted by path: what is in one folder stands together.
+            let first = left_out.partition_point(|out| out.path < *folder);
+            left_out[first..].iter().take_while(move |out| out.path.starts_with(folder))
+        });
+        let missed = missed.filter(|out| out.reason == Reason::Suffix && is_missed(name(&out.path)));
+        code.warnings.extend(warning_of(&component.folder, missed.map(|out| out.path.as_str()), |files| {
+            format!(
+                "{files} is left out, as the platform's client leaves it out: name all suffixes under \
+                     `package.suffixes` in the configuration to have it in both"
+            )
+        }));
+        Ok(code)
+    }
+
+    /// What the deployments of one recipe have in common, which is all their files.
+    fn deployed(
+        &self,
+        component: &Component,
+        rules: &Rules<'_>,
+        whole: Option<&Found>,
+        recipe: &Recipe,
+    ) -> Result<CodeFiles, Error> {
+        let mut code = Gathered::default();
+        if let Some(found) = whole {
             let source = format!("{SOURCE}/");
-            code.add(&found, |path| {
+            code.add(found, |path| {
                 let layer = if path.starts_with(&source) { Layer::Shared } else { Layer::Own };
                 Some((layer, app(path)))
             });
         }
-        for folder in package.paths.iter().filter(|_| !package.is_whole_project()) {
-            let found = self.walk(folder, &rules)?;
-            if found.files.is_empty() && !self.project.root.join(folder).exists() {
-                let message =
-                    format!("`package.src_paths` names `{}`, which is not there", folder.escape_debug());
-                code.warnings.push(Warning::at(Origin::file(&component.folder), message));
-            }
+        for folder in recipe.paths.iter().filter(|_| whole.is_none()) {
+            let found = self.walk(folder, rules)?;
             // The platform puts what is in the folders, not the folders, into the working directory.
             let within = format!("{folder}/");
             code.add(&found, |path| {
@@ -316,25 +387,11 @@ impl<'p> CodeReader<'p> {
                 Some((Layer::Own, app(path)))
             });
         }
-        let always: BTreeSet<String> = self.readme(component).into_iter().collect();
-        for file in &always {
-            let rules = Rules { always: always.clone(), ..rules.clone() };
-            code.add(&self.walk(file, &rules)?, |path| Some((Layer::Own, app(path))));
+        if let Some(readme) = &recipe.readme {
+            let rules = Rules { always: BTreeSet::from([readme.clone()]), ..rules.clone() };
+            code.add(&self.walk(readme, &rules)?, |path| Some((Layer::Own, app(path))));
         }
-        let folders = [format!("{}/", component.folder), format!("{SOURCE}/")];
-        let out = code.left_out.iter().filter(|out| {
-            out.reason == Reason::Suffix
-                && is_missed(name(&out.path))
-                && folders.iter().any(|folder| out.path.starts_with(folder))
-        });
-        let missed: Vec<String> = out.map(|out| out.path.clone()).collect();
-        code.warn_of(&component.folder, missed.iter().map(String::as_str), |files| {
-            format!(
-                "{files} is left out, as the platform's client leaves it out: name all suffixes under \
-                 `package.suffixes` in the configuration to have it in both"
-            )
-        });
-        Ok(())
+        self.finish(component, code)
     }
 
     /// The README, relative to the project: it documents the image.

@@ -1,6 +1,7 @@
 //! Names of the code that hide modules of others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::CodeFiles;
 use crate::model::{Origin, Warning};
@@ -35,7 +36,11 @@ pub(super) fn is_standard(name: &str) -> bool {
 impl CodeFiles {
     /// What the code can be imported as by one name: regular packages and modules, with their files relative to the
     /// image. They go before installed distributions and the standard library.
-    pub fn modules(&self, component: &Component) -> BTreeMap<String, String> {
+    pub fn modules(&self, component: &Component) -> Arc<BTreeMap<String, String>> {
+        Arc::clone(self.modules.get_or_init(|| Arc::new(self.find_modules(component))))
+    }
+
+    fn find_modules(&self, component: &Component) -> BTreeMap<String, String> {
         let mut folders: Vec<String> =
             component.run.python_path.iter().map(|path| format!("{}/", path.trim_matches('/'))).collect();
         if component.kind == ComponentKind::Flow {
@@ -43,7 +48,7 @@ impl CodeFiles {
             folders.insert(0, format!("{}/", component.run.working_dir.trim_matches('/')));
         }
         let mut modules = BTreeMap::new();
-        for path in self.shared.iter().chain(&self.own).map(|file| &file.path) {
+        for path in self.shared.iter().chain(self.own.iter()).map(|file| &file.path) {
             for rest in folders.iter().filter_map(|folder| path.strip_prefix(folder.as_str())) {
                 let Some(name) = rest.strip_suffix("/__init__.py").or_else(|| rest.strip_suffix(".py"))
                 else {
@@ -59,10 +64,10 @@ impl CodeFiles {
 
     /// Warns of modules that hide the standard library's.
     pub(super) fn warn_of_standard_names(&mut self, component: &Component) {
-        for (name, path) in self.modules(component) {
-            if is_standard(&name) {
+        for (name, path) in self.modules(component).iter() {
+            if is_standard(name) {
                 let message = format!("its name hides the standard library's `{name}`: rename it");
-                let path = path.strip_prefix("app/").unwrap_or(&path);
+                let path = path.strip_prefix("app/").unwrap_or(path);
                 self.warnings.push(Warning::at(Origin::file(path), message));
             }
         }

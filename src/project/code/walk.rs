@@ -64,6 +64,13 @@ pub(super) struct Found {
     pub warnings: Vec<Warning>,
 }
 
+impl Found {
+    /// Whether a file is among them.
+    pub fn holds(&self, path: &str) -> bool {
+        self.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok()
+    }
+}
+
 /// A file, or a symbolic link to a directory that stays one.
 #[derive(Debug, Clone)]
 pub(super) struct FoundFile {
