@@ -9,9 +9,9 @@ use futures_util::stream;
 use super::context::Context;
 use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
-use super::{Error, Event, Freshness, Goal};
+use super::{Error, Event, Freshness, Goal, foreign};
 use crate::lock::{self, Inputs, Lock};
-use crate::model::{KeyHasher, Libc, Target};
+use crate::model::{KeyHasher, Libc, Origin, Target, Warning};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -27,6 +27,8 @@ pub struct Locked<'p> {
 
 struct Found {
     lock: Lock,
+    /// Its file, relative to the project.
+    path: String,
     status: LockStatus,
     warnings: Vec<WarningReport>,
 }
@@ -53,7 +55,7 @@ pub async fn lock<'p>(
                     project: String::new(),
                     component: unit.component.name.clone(),
                     steps: unit.environment.steps.clone(),
-                    path: unit.environment.lock_path.clone(),
+                    path: found.path,
                     packages: found.lock.pins.len(),
                     status: found.status,
                 });
@@ -88,6 +90,12 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
         Err(_) if freshness == Freshness::Upgrade => None,
         found => found?,
     };
+    if old.is_none()
+        && freshness != Freshness::Upgrade
+        && let Some(found) = foreign::find(context, unit).await?
+    {
+        return foreign_lock(unit, found.lock, found.path, freshness);
+    }
     if let Some(old) = &old
         && freshness != Freshness::Upgrade
     {
@@ -105,8 +113,11 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
                     base: unit.target.to_string(),
                 });
             }
-            let status = if ours { LockStatus::Fresh } else { LockStatus::Foreign };
-            return Ok(Found { lock: old.clone(), status, warnings: Vec::new() });
+            if !ours {
+                return foreign_lock(unit, old.clone(), shown.clone(), freshness);
+            }
+            let (status, warnings) = (LockStatus::Fresh, Vec::new());
+            return Ok(Found { lock: old.clone(), path: shown.clone(), status, warnings });
         }
         if freshness == Freshness::Require {
             let state = match state {
@@ -131,13 +142,30 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
             lock::Written::Unchanged => LockStatus::Unchanged,
         }
     };
-    Ok(Found { lock, status, warnings })
+    Ok(Found { lock, path: shown.clone(), status, warnings })
+}
+
+/// A lock of another tool is used as it is; where it is to be fresh, it must meet the requirements.
+fn foreign_lock(unit: &Unit<'_>, lock: Lock, path: String, freshness: Freshness) -> Result<Found, Error> {
+    let unmet = lock::unmet(&lock, &unit.environment.requirements);
+    let mut warnings = Vec::new();
+    if !unmet.is_empty() && freshness != Freshness::Ignore {
+        if freshness == Freshness::Require {
+            return Err(Error::StaleForeignLock { path, unmet });
+        }
+        let message = format!("used as it is, although nothing in it meets {}", unmet.join(", "));
+        warnings.push((&Warning::at(Origin::file(&path), message)).into());
+    }
+    Ok(Found { lock, path, status: LockStatus::Foreign, warnings })
 }
 
 /// The lock at `path`, if there is one.
 fn read(path: &Path, shown: &str, target: Target) -> Result<Option<Lock>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(lock::parse(&text, Path::new(shown), target)?)),
+        Ok(text) => {
+            // Paths in it are relative to where it is; messages name it as the user does.
+            Ok(Some(lock::parse(&text, path, target).map_err(|error| error.in_file(shown))?))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(lock::Error::Io { action: "read", path: path.to_owned(), source }.into()),
     }

@@ -2,17 +2,22 @@
 //!
 //! A lock of ours names exactly one wheel for each distribution, with its hash, for one target; what it was made from
 //! stands in `[tool.bakehouse]`. A lock that another tool made is read as far as it can be: its markers are evaluated for
-//! the target and the best wheel is chosen.
+//! the target and the best wheel is chosen. So is a `uv.lock`, and a requirements file that pins and hashes everything.
 
 mod document;
 mod error;
+mod foreign;
 mod inputs;
+mod marker;
 mod read;
+mod uv;
 mod write;
 
 pub use error::Error;
+pub use foreign::{PinnedRequirement, pinned, unmet};
 pub use inputs::{Freshness, Inputs, freshness};
 pub use read::parse;
+pub use uv::parse_uv;
 pub use write::{Written, to_toml, write};
 
 use crate::model::{Key, Pin, Target};
