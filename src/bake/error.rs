@@ -174,9 +174,9 @@ impl Error {
             Self::UnknownComponent { .. }
             | Self::NoBase { .. }
             | Self::NoPythonNamed
-            | Self::PythonsDiffer { .. }
             | Self::Reference { .. } => ExitCode::Usage,
             Self::NoComponents { .. }
+            | Self::PythonsDiffer { .. }
             | Self::BaseReference { .. }
             | Self::Script { .. }
             | Self::UnknownUser { .. } => ExitCode::Project,
