@@ -146,3 +146,25 @@ fn what_is_wrong_with_one_project_does_not_stop_the_others() {
     world.write("obproject.toml", "project = 'p'\n");
     world.fail(&["build"], 10, &["obproject_multi.toml: obproject.toml stands beside it"]);
 }
+
+#[test]
+fn modules_beside_the_projects_are_read_and_named_from_there() {
+    let world = world();
+    world.write("shared/packages.py", "PACKAGES = {\"beta\": \"1.0\"}\n");
+    let step = "@pypi(packages=PACKAGES)\n    @step\n    def start";
+    let flow = FLOW.replace("@step\n    def start", step).replace("import step", "import pypi, step");
+    world.write(
+        "projects/churn/flows/train/flow.py",
+        &format!("from shared.packages import PACKAGES\n{flow}"),
+    );
+    let plan = world.succeed(&["plan", "--environments", "-c", "Churn/flow/train"]);
+    let origins = plan["components"][0]["environments"][0]["origins"].as_array().unwrap();
+    assert!(origins.iter().any(|origin| origin["file"] == "shared/packages.py"), "{plan}");
+
+    // A component that cannot be read is a failure where it is asked for.
+    world.write("projects/fraud/flows/train/flow.py", "class F(:\n");
+    let plan = world.succeed(&["plan", "--environments", "-c", "api"]);
+    assert!(plan["warnings"][0]["file"].as_str().unwrap().ends_with("fraud/flows/train"), "{plan}");
+    let ran = world.run(&["plan", "--environments", "-c", "train"]);
+    assert_eq!((ran.code, ran.report["components"].as_array().unwrap().len()), (10, 1), "{}", ran.stderr);
+}

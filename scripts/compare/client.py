@@ -11,7 +11,7 @@ import tarfile
 from io import BytesIO
 from pathlib import Path
 
-from environment import Environment, Side, client_python, client_requirements
+from environment import Environment, Side, client_python, client_requirements, digest
 from standin import StandIn
 
 HERE = Path(__file__).resolve().parent
@@ -43,12 +43,15 @@ class Client:
     def deploy(self, project):
         """What the client would have baked for every step and deployment of a project."""
         name = "p%d" % next(self.numbers)
-        copy = self.directory / name / project.name
-        shutil.copytree(project, copy, symlinks=True)
+        # One of several projects is deployed from where all of them stand.
+        repository = next((above for above in project.parents if (above / "obproject_multi.toml").exists()), project)
+        copied = self.directory / name / repository.name
+        shutil.copytree(repository, copied, symlinks=True)
+        copy = copied / project.relative_to(repository)
         # The tool wants a repository: it asks for branch and commit.
         git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.invalid", "-c", "init.defaultBranch=main"]
         for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x", "--allow-empty"]):
-            subprocess.run([*git, *command], cwd=copy, check=True, capture_output=True)
+            subprocess.run([*git, *command], cwd=copied, check=True, capture_output=True)
         env = {
             "HOME": str(self.directory / "home"),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -57,7 +60,7 @@ class Client:
             "PYTHONDONTWRITEBYTECODE": "1",
             "METAFLOW_KUBERNETES_CONTAINER_IMAGE": DEFAULT_IMAGE,
         }
-        command = [sys.executable, str(HERE / "deploy_project.py"), self.standin.url, name]
+        command = [sys.executable, str(HERE / "deploy_project.py"), self.standin.url, name, str(copied)]
         done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{project}: {done.stderr}")
@@ -70,7 +73,7 @@ class Client:
         for run in result["components"]:
             if run["code"] == 0:
                 environments[run["component"]] = self._environments(run)
-                files[run["component"]] = in_image(copy, run["component"], self._files(run["run"]))
+                files[run["component"]] = in_image(copy, copied, run["component"], self._files(run["run"]))
         return Side(environments, files, "; ".join(errors), [], "\n".join(logs))
 
     def _environments(self, run):
@@ -96,12 +99,17 @@ class Client:
         return steps
 
     def _files(self, run):
-        """The paths in the code package that a component stored."""
+        """The files in the code package that a component stored: what is in them, by path."""
         for blob in self.standin.blobs[run].values():
             if blob[:2] == b"\x1f\x8b":
                 with tarfile.open(fileobj=BytesIO(blob), mode="r:gz") as package:
-                    return sorted({member.name.lstrip("/") for member in package})
-        return []
+                    return {member.name.lstrip("/"): content(package, member) for member in package}
+        return {}
+
+
+def content(package, member):
+    """What is in an entry of a code package."""
+    return "-> " + member.linkname if member.issym() else digest(package.extractfile(member).read())
 
 
 def environment(bake):
@@ -118,21 +126,23 @@ def environment(bake):
 CLIENTS_OWN = (".mf_code/metaflow", ".mf_code/obproject/", ".mf_code/highlight_card/", ".mf_meta/", ".mf_install", "project_spec.json")
 
 
-def in_image(project, component, paths):
-    """The paths of a code package as they are in an image: a flow's in its folder, modules where they are imported from."""
-    found = []
-    for path in paths:
+def in_image(project, repository, component, files):
+    """The files of a code package as they are in an image: a flow's in its folder, modules where they are imported from."""
+    found = {}
+    for path, inside in files.items():
         if path.startswith(CLIENTS_OWN) or path in (".mf_code", ".mf_meta"):
             continue
         module = path.removeprefix(".mf_code/")
         if module != path:
-            path = f"app/src/{module}" if (project / "src" / module).exists() else f"app/{module}"
+            folders = {"app/src": project / "src", "app": project, "opt/libraries": repository}
+            folder = next((folder for folder, path in folders.items() if (path / module).exists()), "app")
+            path = f"{folder}/{module}"
         elif component.startswith("flow/"):
             path = f"app/flows/{component[5:]}/{path}"
         else:
             path = f"app/{path}"
-        found.append(path)
-    return sorted(found)
+        found[path] = inside
+    return found
 
 
 def workflow(stdout):

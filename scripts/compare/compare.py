@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def projects():
     """All projects that stand in the repository and can be deployed."""
-    found = sorted((ROOT / "testdata/projects").iterdir()) + sorted((ROOT / "examples").iterdir())
+    folders = [ROOT / "testdata/projects", ROOT / "testdata/projects/several-projects/projects", ROOT / "examples"]
+    found = [path for folder in folders for path in sorted(folder.iterdir())]
     return [path for path in found if (path / "obproject.toml").exists()]
 
 
@@ -45,10 +46,13 @@ def cases(project, client, ours):
             yield Case(project, "", "", "error", client.error, ours.error, ours)
         return
     for component in sorted(client.environments.keys() | ours.environments.keys()):
-        files = client.files.get(component, []), ours.files.get(component, [])
-        if files[0] != files[1]:
-            only = lambda a, b: tuple(path for path in a if path not in b)
+        files = client.files.get(component, {}), ours.files.get(component, {})
+        if files[0].keys() != files[1].keys():
+            only = lambda a, b: tuple(path for path in sorted(a) if path not in b)
             yield Case(project, component, "", "files", only(*files), only(files[1], files[0]), ours)
+        for path in sorted(files[0].keys() & files[1].keys()):
+            if files[0][path] != files[1][path]:
+                yield Case(project, component, path, "content", files[0][path], files[1][path], ours)
         theirs, mine = client.environments.get(component), ours.environments.get(component)
         if theirs is None or mine is None:
             yield Case(project, component, "", "component", theirs is not None, mine is not None, ours)

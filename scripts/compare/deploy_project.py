@@ -12,7 +12,7 @@ import sys
 
 import deploy.deploy_obproject as tool
 
-STANDIN, NAME = sys.argv[1:]
+STANDIN, NAME, REPOSITORY = sys.argv[1:]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -79,8 +79,8 @@ def main():
     stdout, sys.stdout = sys.stdout, sys.stderr
     error = None
     try:
-        if tool.detect_multi_project_config()[0]:
-            raise RuntimeError("several projects")
+        # As the tool does where several projects stand in one repository.
+        tool.REPO_ROOT = REPOSITORY
         tool.init_project_globals()
         flows, _ = tool.discover_flows()
         with open(tool.PROJECT_SPEC, "w") as spec:

@@ -135,9 +135,3 @@ def names_of_projects_are_the_platforms_business(case):
 def conda_without_a_python_has_the_clients_own(case):
     """For conda packages the client sends its own Python where none is asked for. Here the base's would count."""
     return case.field == "python" and "conda" in case.project and case.client == OWN_PYTHON and case.ours is None
-
-
-@rule
-def step_decorators_on_the_class_are_not_seen(case):
-    """Metaflow refuses `@pypi` on a flow's class. Here it is passed over."""
-    return case.field == "error" and not case.ours and "is not declared as a @step" in case.client

@@ -1,5 +1,6 @@
 """What is compared: environments, in one spelling."""
 
+import hashlib
 import re
 import sys
 from typing import NamedTuple, Optional
@@ -27,13 +28,18 @@ class Environment(NamedTuple):
 
 class Side(NamedTuple):
     """What one side makes of a project: environments by component and step (`""` for a deployment), the files of the
-    code packages, the error that it stops with, and what it says besides."""
+    code packages by component and path (a digest, or `-> TARGET` of a link), the error that it stops with, and what it says besides."""
 
     environments: dict
     files: dict
     error: str
     warnings: list
     log: str
+
+
+def digest(content):
+    """A file's content, in short."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def normalized(text):

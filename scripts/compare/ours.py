@@ -3,8 +3,9 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
-from environment import Environment, Side, normalized, our_python
+from environment import Environment, Side, digest, normalized, our_python
 
 
 def plan(bakehouse, project):
@@ -23,10 +24,11 @@ def plan(bakehouse, project):
 
 
 def files(bakehouse, project):
-    """The paths in the code layers of each component, as `bakehouse plan --files` lists them."""
+    """The files in the code layers of each component, as `bakehouse plan --files` lists them: what is in them by path."""
     report = run(bakehouse, project, "--files")
     code = report.get("code") or []
-    return {"{kind}/{component}".format(**part): sorted(file["path"] for file in part["files"]) for part in code}
+    content = lambda file: "-> " + file["link"] if file["link"] else digest(Path(file["source"]).read_bytes())
+    return {"{kind}/{component}".format(**part): {file["path"]: content(file) for file in part["files"]} for part in code}
 
 
 def run(bakehouse, project, what):

@@ -7,7 +7,7 @@ use super::report::Report;
 use super::{Error, Event, Goal, debian};
 use crate::base::{self, Base, Contents, Python, Source};
 use crate::model::{Key, Libc, Platform, PythonMinor, Target, Warning};
-use crate::project::{self, Component, Environment, Project};
+use crate::project::{self, Component, Environment, Project, Unreadable};
 
 /// The C library that wheels are chosen for where no base tells.
 const DEFAULT_LIBC: Libc = Libc::Glibc { major: 2, minor: 28 };
@@ -39,15 +39,15 @@ pub fn select<'p>(
 ) -> Result<Vec<(&'p Project, Vec<&'p Component>)>, Error> {
     let all = || projects.iter().flat_map(|project| project.components.iter().map(move |c| (project, c)));
     for name in names {
-        if !all().any(|(project, component)| is_named(project, component, name)) {
-            let known = all().map(|(project, component)| full_name(project, component)).collect();
+        if !all().any(|(project, component)| is_named(project, &component.id(), name)) {
+            let known = all().map(|(project, component)| full_name(project, &component.id())).collect();
             return Err(Error::UnknownComponent { name: name.clone(), known });
         }
     }
     let mut chosen = Vec::new();
     for project in projects {
         let is_chosen = |component: &&Component| {
-            names.is_empty() || names.iter().any(|name| is_named(project, component, name))
+            names.is_empty() || names.iter().any(|name| is_named(project, &component.id(), name))
         };
         let components: Vec<_> = project.components.iter().filter(is_chosen).collect();
         project::check_names(&components)?;
@@ -61,11 +61,42 @@ pub fn select<'p>(
     }
 }
 
-/// Whether a component is meant by `NAME`, `KIND/NAME`, `PROJECT/KIND/NAME` or `project/PROJECT`.
-fn is_named(project: &Project, component: &Component, name: &str) -> bool {
-    name == component.name
-        || name == component.id()
-        || name == full_name(project, component)
+/// Sorts out what of each project cannot be read: it is a failure where it is asked for, and a warning otherwise. The
+/// failures with the places of their projects, and what is left of the names that were asked for; `None` if that is
+/// nothing, although something was.
+pub fn sort_out(
+    projects: &mut [Project],
+    unreadable: Vec<Vec<Unreadable>>,
+    names: &[String],
+) -> (Vec<(usize, project::Error)>, Option<Vec<String>>) {
+    let (mut failures, mut left) = (Vec::new(), names.to_vec());
+    for (place, other) in unreadable
+        .into_iter()
+        .enumerate()
+        .flat_map(|(place, all)| all.into_iter().map(move |one| (place, one)))
+    {
+        let id = other.id();
+        let is_meant = |project: &Project, name: &String| is_named(project, &id, name);
+        if !names.is_empty() && !names.iter().any(|name| is_meant(&projects[place], name)) {
+            let warning = other.warning();
+            projects[place].warnings.push(warning);
+            continue;
+        }
+        left.retain(|name| {
+            let is_there =
+                |project: &Project| project.components.iter().any(|c| is_named(project, &c.id(), name));
+            !is_meant(&projects[place], name) || projects.iter().any(is_there)
+        });
+        failures.push((place, other.error));
+    }
+    (failures, (names.is_empty() || !left.is_empty()).then_some(left))
+}
+
+/// Whether a component is meant by `NAME`, `KIND/NAME`, `PROJECT/KIND/NAME` or `project/PROJECT`; `id` is `KIND/NAME`.
+fn is_named(project: &Project, id: &str, name: &str) -> bool {
+    id == name
+        || id.split_once('/').is_some_and(|(_, own)| own == name)
+        || name == full_name(project, id)
         || project
             .member
             .as_ref()
@@ -73,10 +104,10 @@ fn is_named(project: &Project, component: &Component, name: &str) -> bool {
 }
 
 /// The name that tells a component from all others of the run.
-fn full_name(project: &Project, component: &Component) -> String {
+fn full_name(project: &Project, id: &str) -> String {
     match &project.member {
-        Some(member) => format!("{}/{}", member.name, component.id()),
-        None => component.id(),
+        Some(member) => format!("{}/{id}", member.name),
+        None => id.to_owned(),
     }
 }
 

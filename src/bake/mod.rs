@@ -87,9 +87,17 @@ async fn projects(
     if let Some(members) = project::members(&options.project)? {
         return several::stages(options, goal, progress, members, &selection, report, failures).await;
     }
-    let project = project::discover_with(&options.project, &selection, &variables)?;
+    let (project, unreadable) = project::discover_parts(&options.project, &selection, &variables)?;
     report.project.clone_from(&project.name);
-    for (project, components) in environments::select(std::slice::from_ref(&project), &options.components)? {
+    let mut projects = [project];
+    let (unread, names) = environments::sort_out(&mut projects, vec![unreadable], &options.components);
+    failures.extend(unread.into_iter().map(|(_, error)| error.into()));
+    let Some(names) = names else { return Ok(()) };
+    let chosen = match environments::select(&projects, &names) {
+        Err(Error::NoComponents { .. }) if !failures.is_empty() => return Ok(()),
+        chosen => chosen?,
+    };
+    for (project, components) in chosen {
         stages(options, goal, progress, project, &components, report, failures).await?;
     }
     Ok(())

@@ -23,16 +23,23 @@ pub async fn stages(
     let directory = options.project.canonicalize().unwrap_or_else(|_| options.project.clone());
     report.project = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let names = &options.components;
-    let mut projects = Vec::new();
+    let (mut projects, mut unreadable, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for member in
         members.iter().filter(|member| names.is_empty() || names.iter().any(|n| may_be_in(n, member)))
     {
         match project::discover_member(&options.project, member, selection, &variables) {
-            Ok(project) => projects.push(project),
+            Ok((project, unread)) => {
+                projects.push(project);
+                unreadable.push(unread);
+                places.push(member);
+            }
             Err(error) => failures.push(within(member, error.into())),
         }
     }
-    let chosen = match environments::select(&projects, names) {
+    let (unread, names) = environments::sort_out(&mut projects, unreadable, names);
+    failures.extend(unread.into_iter().map(|(place, error)| within(places[place], error.into())));
+    let Some(names) = names else { return Ok(()) };
+    let chosen = match environments::select(&projects, &names) {
         // What was asked for may be in the projects that cannot be read.
         Err(Error::UnknownComponent { .. } | Error::NoComponents { .. }) if !failures.is_empty() => {
             return Ok(());

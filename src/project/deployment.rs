@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::dependencies::{Dependencies, match_spec, read_requirements};
 use super::pyproject::Pyproject;
+use super::scalar;
 use super::shell;
 use super::source::Root;
 use super::yaml::{self, Node, Type, Value};
@@ -394,7 +395,7 @@ impl Config<'_> {
 
     fn port(&self) -> Result<Option<u16>, Error> {
         let Some(node) = self.node.get("port").filter(|node| !node.is_empty()) else { return Ok(None) };
-        match node.scalar().and_then(|(text, _)| text.parse().ok()).filter(|port| *port != 0) {
+        match node.python_text().and_then(|text| text.parse().ok()).filter(|port| *port != 0) {
             Some(port) => Ok(Some(port)),
             None => Err(Error::invalid(self.origin(node), "`port` must be a number from 1 to 65535")),
         }
@@ -414,9 +415,10 @@ impl Config<'_> {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(Error::invalid(origin, format!("`{shown}` cannot be a variable's name")));
             }
-            match node.scalar() {
-                Some((text, Type::Text | Type::Number)) if !text.contains('\0') => {
-                    variables.insert(name.clone(), text.to_owned());
+            // The platform's client sets what Python makes of a value: `DEBUG: yes` is `True`.
+            match node.scalar().zip(node.python_text()) {
+                Some(((_, Type::Text | Type::Number | Type::Bool), text)) if !text.contains('\0') => {
+                    variables.insert(name.clone(), text);
                 }
                 _ => {
                     let problem = format!("the value of `{shown}` must be a string");
@@ -429,7 +431,7 @@ impl Config<'_> {
 }
 
 fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on")
+    scalar::truth(text) == Some(true)
 }
 
 /// A path without a leading `./`.

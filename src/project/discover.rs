@@ -26,15 +26,56 @@ pub fn discover(root: &Path) -> Result<Project, Error> {
     discover_with(root, &Selection::detect(root, &variables), &variables)
 }
 
+/// A flow or deployment that cannot be read, while others can.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its kind.
+    pub kind: ComponentKind,
+    /// Its folder's name.
+    pub name: String,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+impl Unreadable {
+    /// The name that tells it from all others in the project: `flow/trainer`.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+
+    /// The warning that it is, to who wants only others.
+    pub fn warning(&self) -> Warning {
+        let message = format!("it cannot be read, and nobody asked for it: {}", self.error);
+        Warning::at(Origin::file(format!("{}s/{}", self.kind, self.name)), message)
+    }
+}
+
 /// As [`discover`], with the selection and the values of variables given. A directory of several projects is an error:
 /// see [`members`](super::members).
 pub fn discover_with(root: &Path, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
+    let (project, unreadable) = discover_parts(root, selection, variables)?;
+    match unreadable.into_iter().next() {
+        Some(first) => Err(first.error),
+        None => Ok(project),
+    }
+}
+
+/// As [`discover_with`], where a component that cannot be read does not keep the others from it.
+pub fn discover_parts(
+    root: &Path,
+    selection: &Selection,
+    variables: Variables<'_>,
+) -> Result<(Project, Vec<Unreadable>), Error> {
     if let Some(members) = several::members(root)? {
         let projects = members.into_iter().map(|member| member.path).collect();
         return Err(Error::SeveralProjects { directory: root.to_owned(), projects });
     }
     let root = Root::open(root)?;
-    if root.is_file(OBPROJECT) { outerbounds(&root, selection, variables) } else { plain(&root, variables) }
+    if root.is_file(OBPROJECT) {
+        outerbounds(&root, selection, variables)
+    } else {
+        Ok((plain(&root, variables)?, Vec::new()))
+    }
 }
 
 fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
@@ -122,7 +163,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
         package,
         code: CodePackage::default(),
     }];
-    settings::apply(root, None, pyproject.as_ref(), &mut components, &mut warnings)?;
+    settings::apply(root, None, pyproject.as_ref(), (&mut components, &[]), &mut warnings)?;
     let secret_files = secret_files(root, &indexes, &mut warnings);
     Ok(Project {
         root: root.path.clone(),
@@ -137,7 +178,11 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
     })
 }
 
-fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
+fn outerbounds(
+    root: &Root,
+    selection: &Selection,
+    variables: Variables<'_>,
+) -> Result<(Project, Vec<Unreadable>), Error> {
     let mut warnings = Vec::new();
     let toml = Toml::parse(OBPROJECT, root.read(OBPROJECT, None)?)?;
     let name = match toml.string(&["project"])? {
@@ -179,7 +224,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         warnings.push(Warning::at(Origin::file(REQUIREMENTS), message));
     }
 
-    let mut components = Vec::new();
+    let (mut components, mut unreadable) = (Vec::new(), Vec::new());
     let mut overrides = flow::Overrides::read(&toml)?;
     overrides.check(|flow| root.is_file(&format!("flows/{flow}/flow.py")))?;
     let mut given = flow::Given {
@@ -192,10 +237,10 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
             continue;
         }
         if root.is_file(&format!("flows/{name}/flow.py")) {
-            let mut component = flow::component(root, &name, &mut given, &mut warnings)?;
-            component.code = flow_code.clone();
-            warn_of_unpacked_python(&component, &mut warnings);
-            components.push(component);
+            match flow::component(root, &name, &mut given, &mut warnings) {
+                Ok(component) => components.push(Component { code: flow_code.clone(), ..component }),
+                Err(error) => unreadable.push(Unreadable { kind: ComponentKind::Flow, name, error }),
+            }
         } else {
             let message = "it holds no flow.py: it is left out";
             warnings.push(Warning::at(Origin::file(format!("flows/{name}")), message));
@@ -214,23 +259,27 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         }
         if let Some(file) = deployment::config_file(root, &name, branch_settings.deployment_config.as_deref())
         {
-            let (component, named) =
-                deployment::component(root, &name, &file, &project_wide, variables, &mut warnings)?;
-            indexes.merge(named)?;
-            components.push(component);
+            match deployment::component(root, &name, &file, &project_wide, variables, &mut warnings) {
+                Ok((component, named)) => {
+                    indexes.merge(named)?;
+                    components.push(component);
+                }
+                Err(error) => unreadable.push(Unreadable { kind: ComponentKind::Deployment, name, error }),
+            }
         } else {
             let config = branch_settings.deployment_config.as_deref().unwrap_or("config.yml");
             let message = format!("it holds no {}: it is left out", config.escape_debug());
             warnings.push(Warning::at(Origin::file(format!("deployments/{name}")), message));
         }
     }
-    if components.is_empty() {
+    if components.is_empty() && unreadable.is_empty() {
         let message = "the project has neither flows (flows/NAME/flow.py) nor deployments (deployments/NAME/config.yml)";
         warnings.push(Warning::at(Origin::file(OBPROJECT), message));
     }
-    settings::apply(root, Some(&toml), pyproject.as_ref(), &mut components, &mut warnings)?;
+    let others: Vec<String> = unreadable.iter().flat_map(|other| [other.name.clone(), other.id()]).collect();
+    settings::apply(root, Some(&toml), pyproject.as_ref(), (&mut components, &others), &mut warnings)?;
     let secret_files = secret_files(root, &indexes, &mut warnings);
-    Ok(Project {
+    let project = Project {
         root: root.path.clone(),
         name,
         member: None,
@@ -240,7 +289,8 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         indexes,
         secret_files,
         warnings,
-    })
+    };
+    Ok((project, unreadable))
 }
 
 /// Checks `[dependencies]`, and warns where the platform would bake nothing.
@@ -275,19 +325,6 @@ fn flow_code(toml: &Toml, settings: &BranchSettings) -> Result<CodePackage, Erro
         configs: configs.collect(),
         ..CodePackage::default()
     })
-}
-
-/// Warns of a Python that is among the values of a configuration that is unpacked into a decorator.
-fn warn_of_unpacked_python(flow: &Component, warnings: &mut Vec<Warning>) {
-    for environment in &flow.environments {
-        let Some(python) = &environment.python else { continue };
-        let file = &python.origin.file;
-        if file != PYPROJECT && !file.ends_with(".py") {
-            let message = "it counts here, but the platform's client does not see it where a configuration is unpacked \
-                           into @pypi: write `python=` there to have it everywhere";
-            warnings.push(Warning::at(python.origin.clone(), message));
-        }
-    }
 }
 
 /// The folders in `flows` or `deployments`, without hidden ones and caches.

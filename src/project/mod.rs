@@ -14,6 +14,7 @@ mod glob;
 mod indexes;
 mod pyproject;
 mod python;
+mod scalar;
 mod settings;
 mod several;
 mod shell;
@@ -30,7 +31,7 @@ pub use component::{
     Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment,
     IndexSettings, Project, ProjectKind, Run, check_names, image_name,
 };
-pub use discover::{discover, discover_with};
+pub use discover::{Unreadable, discover, discover_parts, discover_with};
 pub use error::Error;
 pub use pyproject::PackageMetadata;
 pub use python::PythonRequest;

@@ -229,10 +229,17 @@ impl Tables<'_> {
     }
 
     /// Warns of names that no component has.
-    fn check(&self, components: &[Component], warnings: &mut Vec<Warning>) -> Result<(), Error> {
+    fn check(
+        &self,
+        components: &[Component],
+        others: &[String],
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(), Error> {
         let table: Vec<&str> = self.table.iter().copied().chain(["components"]).collect();
         for (name, _) in self.toml.table(&table)?.into_iter().flat_map(|entries| entries.iter()) {
-            if !components.iter().any(|component| component.name == name || component.id() == name) {
+            let is_there =
+                components.iter().any(|component| component.name == name || component.id() == name);
+            if !is_there && others.iter().all(|other| other != name) {
                 let path: Vec<&str> = table.iter().copied().chain([name]).collect();
                 let message = format!("no component is called `{}`", name.escape_debug());
                 warnings.push(Warning::at(self.toml.origin(&path), message));
@@ -243,12 +250,13 @@ impl Tables<'_> {
 }
 
 /// Gives every component its settings. What is said of one component goes before what is said of all; among equals,
-/// `obproject.toml` before `pyproject.toml`. A deployment's configuration stands between the two.
+/// `obproject.toml` before `pyproject.toml`. A deployment's configuration stands between the two. `others` are names that
+/// components have which cannot be read.
 pub(super) fn apply(
     root: &Root,
     obproject: Option<&Toml>,
     pyproject: Option<&Pyproject>,
-    components: &mut [Component],
+    (components, others): (&mut [Component], &[String]),
     warnings: &mut Vec<Warning>,
 ) -> Result<(), Error> {
     const TOOL: &[&str] = &["tool", "bakehouse"];
@@ -258,7 +266,7 @@ pub(super) fn apply(
     let mut wide = Settings::default();
     for file in &files {
         wide = wide.over(file.wide(warnings)?);
-        file.check(components, warnings)?;
+        file.check(components, others, warnings)?;
     }
     for component in components {
         let mut settings = Settings::default();

@@ -5,12 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::component::repository_name;
-use super::source::Root;
+use super::source::{MULTI, Root};
 use super::toml::Toml;
-use super::{Error, Project, Selection, discover_with};
+use super::{Error, Project, Selection, Unreadable, discover_parts};
 use crate::model::{Origin, Variables};
 
-const MULTI: &str = "obproject_multi.toml";
 const OBPROJECT: &str = "obproject.toml";
 
 /// A project's place in a directory of several.
@@ -27,7 +26,17 @@ pub struct Member {
 impl Member {
     /// A file of the project as seen from the directory of all.
     pub fn file(&self, file: &str) -> String {
-        if file.is_empty() { self.path.clone() } else { format!("{}/{file}", self.path) }
+        let (mut folder, mut file) = (self.path.as_str(), file);
+        // What stands beside the projects.
+        while let Some(rest) = file.strip_prefix("../").filter(|_| !folder.is_empty()) {
+            folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+            file = rest;
+        }
+        match (folder, file) {
+            (folder, "") => folder.to_owned(),
+            ("", file) => file.to_owned(),
+            (folder, file) => format!("{folder}/{file}"),
+        }
     }
 }
 
@@ -84,13 +93,13 @@ pub fn members(directory: &Path) -> Result<Option<Vec<Member>>, Error> {
     Ok(Some(members))
 }
 
-/// Reads one of the projects of a directory.
+/// Reads one of the projects of a directory, and what of it cannot be read.
 pub fn discover_member(
     directory: &Path,
     member: &Member,
     selection: &Selection,
     variables: Variables<'_>,
-) -> Result<Project, Error> {
-    let project = discover_with(&directory.join(&member.path), selection, variables)?;
-    Ok(Project { member: Some(member.clone()), ..project })
+) -> Result<(Project, Vec<Unreadable>), Error> {
+    let (project, unreadable) = discover_parts(&directory.join(&member.path), selection, variables)?;
+    Ok((Project { member: Some(member.clone()), ..project }, unreadable))
 }

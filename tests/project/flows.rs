@@ -76,6 +76,11 @@ fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
         ("C = Config('c', default='c.json')", "packages=C.x", "there is no file `flows/f/c.json`"),
         ("", "{'a': '1'}", "they are not given by keyword"),
         ("", "packages={1: '1'}", "a key is not a string"),
+        (
+            "def p(t):\n  import json\n  x = t\n  return json.loads(x)\nC = Config('c', default='c.json', parser=p)",
+            "**C",
+            "the parser of configuration `c` is not one that is known",
+        ),
     ] {
         let error = flow(head, &format!("@pypi({arguments})\n{STEPS}")).unwrap_err();
         assert!(matches!(error, Error::NotStatic { .. }), "{arguments}: {error}");
@@ -83,9 +88,12 @@ fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
         assert!(text.contains("step `start`") && text.ends_with(reason), "{text}");
         assert!(text.starts_with("flows/f/flow.py:") && error.hint().unwrap().contains("literal"));
     }
-    let hidden =
-        flow("def gpu(f):\n  f = pypi(packages=X)(f)\n  return f", &format!("@gpu\n{STEPS}")).unwrap_err();
+    let hidden = flow("def gpu(f):\n  if f: f = pypi(packages=X)(f)\n  return f", &format!("@gpu\n{STEPS}"))
+        .unwrap_err();
     assert!(hidden.to_string().contains("the function at line 3 uses @pypi or @conda itself"), "{hidden}");
+    let image = "def gpu(f):\n  if f: f = kubernetes(image=X)(f)\n  return f";
+    let hidden = flow(image, &format!("@gpu\n{STEPS}")).unwrap_err();
+    assert!(hidden.to_string().contains("names an image for @kubernetes or @batch itself"), "{hidden}");
 }
 
 #[test]

@@ -94,7 +94,10 @@ fn decorators_may_be_wrapped_by_modules_of_the_project() {
     let deps = "from functools import partial\nfrom metaflow import pypi, kubernetes, step\nfrom metaflow import pypi as mine\n\
                 GPU = {'torch': '2'}\nfixed = pypi(packages=GPU)\nalias = pypi\nbound = partial(pypi, packages=GPU)\n\
                 def both(f):\n  'What training needs.'\n  return fixed(kubernetes(image='python:3.12')(f))\n\
-                def made():\n  return pypi(packages=GPU)\ndef quiet(f):\n  print(f)\n  return f\n";
+                def made():\n  return pypi(packages=GPU)\ndef quiet(f):\n  print(f)\n  return f\n\
+                def each(f):\n  f = kubernetes(image='python:3.12')(f)\n  f = fixed(f)\n  return f\n\
+                def sized(version='2', *, image='python:3.12'):\n  def apply(f):\n    f = kubernetes(image=image)(f)\n    \
+                return pypi(packages={'torch': version})(f)\n  return apply\n";
     for (decorator, expected) in [
         ("fixed", "torch==2"),
         ("alias(packages={'x': '1'})", "x==1"),
@@ -104,6 +107,9 @@ fn decorators_may_be_wrapped_by_modules_of_the_project() {
         ("both", "torch==2"),
         ("made()", "torch==2"),
         ("quiet", ""),
+        ("each", "torch==2"),
+        ("sized()", "torch==2"),
+        ("sized('3', image='python:3.12')", "torch==3"),
     ] {
         let name = decorator.split('(').next().unwrap();
         let code = format!(
@@ -114,7 +120,7 @@ fn decorators_may_be_wrapped_by_modules_of_the_project() {
         let project = read(&files).unwrap_or_else(|error| panic!("{decorator}: {error}"));
         let environment = &project.components[0].environments[0];
         assert_eq!(names(environment).join(" "), expected, "{decorator}");
-        assert_eq!(environment.base.is_some(), name == "both");
+        assert_eq!(environment.base.is_some(), ["both", "each", "sized"].contains(&name), "{decorator}");
     }
 }
 
@@ -123,22 +129,31 @@ fn wrappers_and_mutators_that_must_run_are_errors_that_name_both_places() {
     let deps = "from metaflow import pypi, StepMutator\nimport sys\nclass my_step(StepMutator):\n  def mutate(self, s):\n    \
                 s.add_decorator('pypi', packages=sys.argv)\ndef gpu(version):\n  def apply(f):\n    return pypi(packages={'t': version})(f)\n  \
                 return apply\n";
-    for (decorator, what) in
-        [("my_step", "class at src/deps.py:3"), ("gpu('1')", "function at src/deps.py:6")]
-    {
+    for (decorator, error) in [
+        (
+            "my_step",
+            "flows/f/flow.py:5: what `@my_step` does to step `start` cannot be known without running the code: \
+             the class at src/deps.py:3 uses @pypi or @conda itself",
+        ),
+        (
+            "gpu(f())",
+            "flows/f/flow.py:5: `packages` of @pypi of step `start` cannot be known without running the code: \
+             it is the result of a call",
+        ),
+        (
+            "gpu()",
+            "src/deps.py:6: `packages` of @pypi of step `start` cannot be known without running the code: \
+             `version` is a parameter",
+        ),
+    ] {
+        let expected = error;
         let name = decorator.split('(').next().unwrap();
         let code = format!(
             "from obproject import ProjectFlow\nfrom metaflow import step\nfrom deps import {name}\n\
              class F(ProjectFlow):\n  @{decorator}\n  @step\n  def start(self): pass\n"
         );
         let error = read(&[OBPROJECT, ("src/deps.py", deps), ("flows/f/flow.py", &code)]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "flows/f/flow.py:5: what `@{name}` does to step `start` cannot be known without running the code: \
-                 the {what} uses @pypi or @conda itself"
-            )
-        );
+        assert_eq!(error.to_string(), expected);
         assert!(error.hint().unwrap().contains("obproject.toml"));
     }
 }
@@ -156,7 +171,7 @@ fn steps_may_be_functions_of_other_modules() {
         ),
     ])
     .unwrap();
-    assert_eq!(found, ["end,start: ", "train,again: t==1"]);
+    assert_eq!(found, ["start,end: ", "train,again: t==1"]);
 }
 
 #[test]

@@ -11,10 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use super::packages::{self, Importable};
 use super::walk::join;
 use crate::model::Variables;
+use crate::project::source::Root;
 use crate::project::{Error, Project, ProjectKind};
 
-/// How far above a project its repository may begin.
-const MAX_ABOVE: usize = 8;
 /// The most bytes of a `.pth` file, or of a file of a distribution's metadata, that are read.
 const MAX_TEXT: u64 = 4 * 1024 * 1024;
 
@@ -96,14 +95,9 @@ impl Libraries {
             }
         };
         if project.kind == ProjectKind::Outerbounds
-            && let Some(repository) = project
-                .root
-                .ancestors()
-                .skip(1)
-                .take(MAX_ABOVE)
-                .find(|above| above.join("obproject_multi.toml").is_file())
+            && let Some((repository, _)) = (Root { path: project.root.clone() }).above()
         {
-            add(repository.to_owned(), LibraryOrigin::Repository);
+            add(repository.path, LibraryOrigin::Repository);
         }
         let set = |name: &str| variables(name).filter(|value| !value.is_empty());
         for folder in env::split_paths(&set("PYTHONPATH").unwrap_or_default()) {

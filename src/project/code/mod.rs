@@ -1,5 +1,6 @@
 //! The code files of a component: what goes into its code layers, and where. The rules are told in `docs/code.md`.
 
+mod docker;
 mod exclude;
 mod files;
 mod gather;

@@ -201,7 +201,12 @@ fn configuration(statement: &Stmt) -> Option<(String, Option<String>)> {
         let value = call.arguments.find_argument_value(name, position)?;
         Some(value.as_string_literal_expr()?.value.to_str().to_owned())
     };
-    (function == "Config").then_some((text("name", 0)?, text("default", 1)))
+    match function {
+        "Config" => Some((text("name", 0)?, text("default", 1))),
+        // Nobody chooses another file for it by its name.
+        "IncludeFile" => Some((String::new(), Some(text("default", usize::MAX)?))),
+        _ => None,
+    }
 }
 
 #[derive(Default)]

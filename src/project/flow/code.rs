@@ -43,7 +43,7 @@ pub(super) struct FlowCode {
     pub conda_base: Option<Ask>,
     /// Why the decorators of its classes cannot be known, if so.
     pub unknown: Option<Error>,
-    /// Its steps in source order, those that it inherits first.
+    /// Its steps: `start`, then the others in source order, those that it inherits first.
     pub steps: Vec<Step>,
 }
 
@@ -121,7 +121,14 @@ fn assemble(
                 Ok(Effect::Ask(name, ask)) => match name.as_str() {
                     "pypi_base" => once(&mut flow.pypi_base, &name, ask)?,
                     "conda_base" | "anaconda_base" => once(&mut flow.conda_base, &name, ask)?,
-                    _ => {}
+                    _ => {
+                        let problem = format!(
+                            "@{name} is for steps, and decorates the class `{}`: the platform refuses it too",
+                            id.name
+                        );
+                        let hint = Some("write @pypi_base or @conda_base, or decorate each step");
+                        flow.unknown.get_or_insert(Error::Invalid { origin: ask.origin, problem, hint });
+                    }
                 },
                 Ok(Effect::Foreign(dotted)) => warn_of_outside(files, &origin, &id.name, &dotted),
                 Ok(_) => {}
@@ -137,7 +144,8 @@ fn assemble(
             }
         }
     }
-    steps.sort_by_key(|(place, _)| *place);
+    // Every flow begins with `start`, wherever that stands: its environment is the flow's own.
+    steps.sort_by_key(|(place, step)| (step.name != "start", *place));
     flow.steps = steps.into_iter().map(|(_, step)| step).collect();
     if flow.steps.is_empty() {
         let problem = format!("flow `{}` has no steps (methods with @step)", flow.class);

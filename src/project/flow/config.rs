@@ -10,6 +10,7 @@ use crate::model::Origin;
 use crate::project::Error;
 use crate::project::dependencies::{Dependencies, read_requirements};
 use crate::project::pyproject::Pyproject;
+use crate::project::scalar;
 use crate::project::source::Root;
 use crate::project::toml::Toml;
 use crate::project::yaml::{self, Node, Type};
@@ -146,7 +147,7 @@ impl files::Files<'_> {
             Format::Plain => Ok(Value::Text(text)),
             Format::Json => json(name, &text),
             Format::Toml => Toml::parse(name, text).map(|toml| toml_value(&toml, toml.root())),
-            Format::Yaml => yaml::parse(name, &text).map(|node| yaml_value(name, node)),
+            Format::Yaml => yaml::parse(name, &text).map(|node| yaml_value(name, node, false)),
             Format::Requirements if !inline => {
                 packages(read_requirements(self.root, file, Some(at), &|_| None))
             }
@@ -171,7 +172,7 @@ fn json(file: &str, text: &str) -> Result<Value, Error> {
     })?;
     // JSON is YAML, nearly always; reading it as such gives the lines.
     Ok(match yaml::parse(file, text) {
-        Ok(node) => yaml_value(file, node),
+        Ok(node) => yaml_value(file, node, true),
         Err(_) => json_value(file, value),
     })
 }
@@ -200,26 +201,27 @@ fn json_value(file: &str, value: serde_json::Value) -> Value {
     }
 }
 
-fn yaml_value(file: &str, node: Node) -> Value {
+/// `is_json`: what has no quotes and is none of JSON's words is a number.
+fn yaml_value(file: &str, node: Node, is_json: bool) -> Value {
     let scalar = node.scalar().map(|(_, kind)| kind);
     match (node.value, scalar) {
-        (yaml::Value::Scalar { text, .. }, kind) => match kind {
+        (yaml::Value::Scalar { text, plain }, kind) => match kind {
             Some(Type::Number) => Value::Other("a number"),
-            Some(Type::Bool) => {
-                Value::Bool(matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on"))
-            }
+            Some(Type::Bool) => Value::Bool(scalar::truth(&text) == Some(true)),
             Some(Type::Null) => Value::None,
+            _ if is_json && plain => Value::Other("a number"),
+            Some(Type::Time) => Value::Other("a date"),
             _ => Value::Text(text),
         },
         (yaml::Value::List(nodes), _) => {
-            Value::List(nodes.into_iter().map(|node| yaml_value(file, node)).collect())
+            Value::List(nodes.into_iter().map(|node| yaml_value(file, node, is_json)).collect())
         }
         (yaml::Value::Map(entries), _) => Value::Dict(
             entries
                 .into_iter()
                 .map(|(key, node)| {
                     let origin = Origin::line(file, node.line);
-                    Entry { key, value: yaml_value(file, node), origin }
+                    Entry { key, value: yaml_value(file, node, is_json), origin }
                 })
                 .collect(),
         ),

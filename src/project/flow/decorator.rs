@@ -5,7 +5,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::names::{Binding, Scope};
 use super::reader::{Reader, Target, called, last_part};
-use super::value::{Entry, Evaluator, Value};
+use super::value::{Entry, Evaluator, Given, Unknown, Value};
 use crate::model::Origin;
 use crate::project::Error;
 
@@ -56,6 +56,18 @@ pub(super) struct Use<'u> {
     pub depth: usize,
 }
 
+/// The arguments of a decorator that is called, as far as they are known.
+#[derive(Default)]
+struct Arguments {
+    positional: Vec<Result<Value, Unknown>>,
+    keywords: Vec<Given>,
+    /// Why some of them are not told, if so: they are unpacked.
+    unpacked: Option<Unknown>,
+}
+
+/// How a decorator is written: `@gpu`, or `@gpu(memory=1)` with its arguments.
+type Called<'c> = Option<&'c Arguments>;
+
 /// What the function of a decorator is.
 enum Meaning {
     /// Something that is not of the project, by its dotted name; and the arguments that it is given already.
@@ -75,33 +87,39 @@ impl Reader<'_> {
             let of = deeper(of)?;
             return self.effects(value, of, evaluator);
         }
-        match self.meaning(self.target(function)?, call.is_some(), of)? {
+        let target = self.target(function)?;
+        let given = match (&target, call) {
+            // Whatever the platform's own decorators are given is read by their names.
+            (Target::Outside(_), Some(_)) => Some(Arguments::default()),
+            (_, call) => call.map(|call| arguments(call, evaluator)),
+        };
+        match self.meaning(target, given.as_ref(), of)? {
             Meaning::Effects(effects) => Ok(effects),
             Meaning::Known(dotted, given) => self.known(&dotted, given, call, of, evaluator),
         }
     }
 
-    fn meaning(&self, target: Target<'_>, is_called: bool, of: Use<'_>) -> Result<Meaning, Error> {
+    fn meaning(&self, target: Target<'_>, called: Called<'_>, of: Use<'_>) -> Result<Meaning, Error> {
         let of = deeper(of)?;
         let none = Scope::default();
         match target {
             Target::Outside(dotted) => Ok(Meaning::Known(dotted, Vec::new())),
             Target::Project { file, name } => {
                 self.files.open(&file, of.origin, self.imports + 1, |reader, _| {
-                    reader.meaning(reader.name(&name, of.origin)?, is_called, of)
+                    reader.meaning(reader.name(&name, of.origin)?, called, of)
                 })
             }
             // `base = pypi(…)`, used as `@base`.
-            Target::Value(value) if !is_called => {
+            Target::Value(value) if called.is_none() => {
                 self.effects(value, of, &self.evaluator(&none)).map(Meaning::Effects)
             }
             Target::Value(value @ (Expr::Name(_) | Expr::Attribute(_))) => {
-                self.meaning(self.target(value)?, true, of)
+                self.meaning(self.target(value)?, called, of)
             }
             // `base = partial(pypi, …)`, used as `@base(…)`.
             Target::Value(Expr::Call(call)) if self.is_partial(call) => self.partial(call, of),
             Target::Value(value) => self.hidden("value", value.range(), of),
-            Target::Function(function) => self.wrapper(function, is_called, of),
+            Target::Function(function) => self.wrapper(function, called, of),
             Target::Class(class) => self.hidden("class", class.range, of),
             Target::Unclear => Ok(Meaning::Effects(Vec::new())),
         }
@@ -114,7 +132,7 @@ impl Reader<'_> {
     fn partial(&self, call: &ExprCall, of: Use<'_>) -> Result<Meaning, Error> {
         let [function] = &*call.arguments.args else { return self.hidden("value", call.range(), of) };
         let none = Scope::default();
-        match self.meaning(self.target(function)?, true, of)? {
+        match self.meaning(self.target(function)?, Some(&Arguments::default()), of)? {
             Meaning::Known(dotted, mut given) => {
                 let evaluator = self.evaluator(&none);
                 let more = self.keywords(last_part(&dotted), Some(call), of.place, &evaluator, 1)?;
@@ -125,50 +143,128 @@ impl Reader<'_> {
         }
     }
 
-    /// A function that applies decorators and does nothing else: `def gpu(f): return pypi(…)(kubernetes(…)(f))`, or
-    /// `def gpu(): return pypi(…)`.
-    fn wrapper(&self, function: &StmtFunctionDef, is_called: bool, of: Use<'_>) -> Result<Meaning, Error> {
-        let says_nothing = |stmt: &Stmt| {
-            matches!(stmt, Stmt::Import(_) | Stmt::ImportFrom(_))
-                || stmt.as_expr_stmt().is_some_and(|stmt| stmt.value.is_string_literal_expr())
-        };
+    /// A function that applies decorators and does nothing else: `def gpu(f): return pypi(…)(kubernetes(…)(f))`; one that
+    /// makes such a function, `def gpu(memory=1): def apply(f): … return apply`; or `def gpu(): return pypi(…)`.
+    fn wrapper(&self, function: &StmtFunctionDef, called: Called<'_>, of: Use<'_>) -> Result<Meaning, Error> {
         let hidden = || self.hidden("function", function.range, of);
-        let Some((Stmt::Return(end), before)) = function.body.split_last() else { return hidden() };
-        let (true, Some(result)) = (before.iter().all(says_nothing), end.value.as_deref()) else {
-            return hidden();
-        };
         let none = Scope::default();
-        let evaluator = self.evaluator(&none);
-        let parameters: Vec<&str> = function.parameters.iter().map(|p| p.name().as_str()).collect();
-        match (is_called, &parameters[..]) {
-            (true, []) if result.is_call_expr() => self.effects(result, of, &evaluator).map(Meaning::Effects),
-            (false, [decorated]) => {
-                let mut effects = Vec::new();
-                let mut rest = result;
-                loop {
-                    match rest {
-                        Expr::Name(name) if name.id.as_str() == *decorated => {
-                            return Ok(Meaning::Effects(effects));
-                        }
-                        Expr::Call(call) if call.arguments.keywords.is_empty() => {
-                            let [inner] = &*call.arguments.args else { return hidden() };
-                            effects.extend(self.effects(&call.func, of, &evaluator)?);
-                            rest = inner;
-                        }
-                        _ => return hidden(),
-                    }
-                }
+        let applied = |inner: &StmtFunctionDef, given: &[Given]| {
+            let mut evaluator = self.evaluator(&none);
+            evaluator.given = given;
+            match self.applied(inner, of, &evaluator) {
+                Some(effects) => effects.map(Meaning::Effects),
+                None => hidden(),
             }
+        };
+        let Some(arguments) = called else {
+            return applied(function, &self.parameters(function, None));
+        };
+        let mut given = self.parameters(function, Some(arguments));
+        let body: Vec<&Stmt> = function.body.iter().filter(|stmt| !says_nothing(stmt)).collect();
+        match body[..] {
+            [Stmt::Return(end)] => match end.value.as_deref() {
+                Some(result @ Expr::Call(_)) => {
+                    let mut evaluator = self.evaluator(&none);
+                    evaluator.given = &given;
+                    self.effects(result, of, &evaluator).map(Meaning::Effects)
+                }
+                _ => hidden(),
+            },
+            [Stmt::FunctionDef(inner), Stmt::Return(end)] => match end.value.as_deref() {
+                Some(Expr::Name(name)) if name.id == inner.name.id => {
+                    given.splice(..0, self.parameters(inner, None));
+                    applied(inner, &given)
+                }
+                _ => hidden(),
+            },
             _ => hidden(),
         }
+    }
+
+    /// The values of a function's parameters; nobody knows those of a function that is called later.
+    fn parameters(&self, function: &StmtFunctionDef, given: Option<&Arguments>) -> Vec<Given> {
+        let none = Scope::default();
+        let names = function.parameters.iter_non_variadic_params();
+        names
+            .enumerate()
+            .map(|(place, parameter)| {
+                let name = parameter.name().to_string();
+                let unknown = || Unknown {
+                    origin: self.at(&parameter.parameter),
+                    reason: format!("`{name}` is a parameter"),
+                };
+                let value = given.map_or_else(
+                    || Err(unknown()),
+                    |given| {
+                        let keyword = given.keywords.iter().find(|(known, _)| *known == name);
+                        match (given.positional.get(place), keyword, &given.unpacked, parameter.default()) {
+                            (Some(value), ..) => value.clone(),
+                            (None, Some((_, value)), ..) => value.clone(),
+                            (None, None, Some(unpacked), _) => Err(unpacked.clone()),
+                            (None, None, None, Some(default)) => self.evaluator(&none).value(default),
+                            _ => Err(unknown()),
+                        }
+                    },
+                );
+                (name, value)
+            })
+            .collect()
+    }
+
+    /// The effects of a function that takes one and gives it back decorated; `None` if it does anything else.
+    fn applied(
+        &self,
+        function: &StmtFunctionDef,
+        of: Use<'_>,
+        evaluator: &Evaluator<'_>,
+    ) -> Option<Result<Vec<Effect>, Error>> {
+        let mut parameters = function.parameters.iter();
+        let (Some(decorated), None) = (parameters.next(), parameters.next()) else { return None };
+        let mut effects = Vec::new();
+        let mut is_done = false;
+        for stmt in function.body.iter().filter(|stmt| !says_nothing(stmt)) {
+            let mut rest = match stmt {
+                _ if is_done => return None,
+                // `f = pypi(…)(f)`
+                Stmt::Assign(assign) => match &assign.targets[..] {
+                    [Expr::Name(name)] if name.id == decorated.name().id => &*assign.value,
+                    _ => return None,
+                },
+                Stmt::Return(end) => {
+                    is_done = true;
+                    end.value.as_deref()?
+                }
+                _ => return None,
+            };
+            loop {
+                match rest {
+                    Expr::Name(name) if name.id == decorated.name().id => break,
+                    Expr::Call(call) if call.arguments.keywords.is_empty() => {
+                        let [inner] = &*call.arguments.args else { return None };
+                        match self.effects(&call.func, of, evaluator) {
+                            Ok(more) => effects.extend(more),
+                            Err(error) => return Some(Err(error)),
+                        }
+                        rest = inner;
+                    }
+                    _ => return None,
+                }
+            }
+        }
+        is_done.then_some(Ok(effects))
     }
 
     /// A function or class whose effect is known only when it runs: an error if it seems to be about environments.
     fn hidden(&self, what: &str, range: TextRange, of: Use<'_>) -> Result<Meaning, Error> {
         let code = &self.text[range];
-        if !["pypi", "conda", "add_decorator", "remove_decorator"].iter().any(|word| code.contains(word)) {
+        let names = |words: &[&str]| words.iter().any(|word| code.contains(word));
+        let about = if names(&["pypi", "conda", "add_decorator", "remove_decorator"]) {
+            "uses @pypi or @conda itself"
+        } else if names(&["kubernetes", "batch"]) && names(&["image"]) {
+            "names an image for @kubernetes or @batch itself"
+        } else {
             return Ok(Meaning::Effects(Vec::new()));
-        }
+        };
         let line = self.lines.at(range.start().to_usize());
         let at = if self.file == of.origin.file {
             format!("line {line}")
@@ -178,7 +274,7 @@ impl Reader<'_> {
         Err(Error::NotStatic {
             origin: of.origin.clone(),
             what: format!("what `@{}` does to {}", of.name, of.place),
-            reason: format!("the {what} at {at} uses @pypi or @conda itself"),
+            reason: format!("the {what} at {at} {about}"),
         })
     }
 
@@ -326,6 +422,32 @@ impl Reader<'_> {
         }
         Ok(found)
     }
+}
+
+/// The arguments of a call, evaluated where they stand.
+fn arguments(call: &ExprCall, evaluator: &Evaluator<'_>) -> Arguments {
+    let mut found = Arguments::default();
+    let unpacked = |at: &dyn Fn() -> Origin| Unknown { origin: at(), reason: "it is unpacked".to_owned() };
+    for argument in &call.arguments.args {
+        if argument.is_starred_expr() {
+            found.unpacked = Some(unpacked(&|| evaluator.origin(argument)));
+            break;
+        }
+        found.positional.push(evaluator.value(argument));
+    }
+    for keyword in &call.arguments.keywords {
+        match &keyword.arg {
+            Some(name) => found.keywords.push((name.to_string(), evaluator.value(&keyword.value))),
+            None => found.unpacked = Some(unpacked(&|| evaluator.origin(keyword))),
+        }
+    }
+    found
+}
+
+/// Whether a statement of a function's body does nothing that matters: an import, a docstring.
+fn says_nothing(stmt: &Stmt) -> bool {
+    matches!(stmt, Stmt::Import(_) | Stmt::ImportFrom(_))
+        || stmt.as_expr_stmt().is_some_and(|stmt| stmt.value.is_string_literal_expr())
 }
 
 fn deeper(of: Use<'_>) -> Result<Use<'_>, Error> {

@@ -22,6 +22,8 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The files that the values of one flow may come from.
 pub(super) struct Files<'r> {
     pub root: &'r Root,
+    /// The directory of several projects that holds this one, and how its files are named: its modules can be imported.
+    above: Option<(Root, String)>,
     /// The flow's folder.
     pub folder: &'r str,
     /// Files that the project chooses for configurations, by the configurations' names.
@@ -52,6 +54,7 @@ impl<'r> Files<'r> {
     pub fn new(root: &'r Root, folder: &'r str, configs: &'r BTreeMap<String, (String, Origin)>) -> Self {
         Self {
             root,
+            above: root.above(),
             folder,
             configs,
             known: Mutex::default(),
@@ -63,9 +66,10 @@ impl<'r> Files<'r> {
     }
 
     /// The file of a module of the project, and how many parts of the dotted name lead to it. Modules are looked for as
-    /// the platform runs a flow: beside it, in the project, in `src/`.
+    /// the platform runs a flow: beside it, in the project, in `src/`, and beside the projects where there are several.
     pub fn module(&self, from: &str, level: u32, dotted: &[&str]) -> Option<(String, usize)> {
         let mut folders = vec![self.folder, "", "src"];
+        folders.extend(self.above.as_ref().map(|(_, up)| up.trim_end_matches('/')));
         if level > 0 {
             let mut package = from;
             for _ in 0..level {
@@ -81,12 +85,27 @@ impl<'r> Files<'r> {
                 let path = dotted[..used].join("/");
                 let package = if path.is_empty() { String::new() } else { format!("{path}/") };
                 let files = [format!("{start}{package}__init__.py"), format!("{start}{path}.py")];
-                if let Some(file) = files.into_iter().find(|file| self.root.is_file(file)) {
+                if let Some(file) = files.into_iter().find(|file| self.is_file(file)) {
                     return Some((file, used));
                 }
             }
         }
         None
+    }
+
+    /// The directory that a file is in, and its name there.
+    fn place_of<'f>(&self, file: &'f str) -> (&Root, &'f str) {
+        match &self.above {
+            Some((above, up)) => {
+                file.strip_prefix(up.as_str()).map_or((self.root, file), |file| (above, file))
+            }
+            None => (self.root, file),
+        }
+    }
+
+    fn is_file(&self, file: &str) -> bool {
+        let (root, file) = self.place_of(file);
+        !file.starts_with("../") && root.is_file(file)
     }
 
     /// Where something comes from that the file `from` imports.
@@ -196,7 +215,8 @@ impl<'r> Files<'r> {
     }
 
     fn source(&self, file: &str, named: &Origin) -> Result<String, Error> {
-        let text = self.root.read(file, Some(named))?;
+        let (root, within) = self.place_of(file);
+        let text = root.read(within, Some(named))?;
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         *parsed += text.len();
         if *parsed > MAX_BYTES {

@@ -80,6 +80,7 @@ pub(super) fn component(
     for step in steps {
         let name = step.name.clone();
         let Found { dependencies, conda, image } = base.with_step(step)?;
+        warnings.extend(unpacked_python(dependencies.python.as_ref()));
         let key = EnvironmentKey::new(&dependencies, conda.as_ref(), image.as_ref());
         if let Some(&at) = known.get(&key) {
             environments[at].steps.push(name);
@@ -272,6 +273,17 @@ impl Base {
         };
         Ok(Found { dependencies, conda, image })
     }
+}
+
+/// The warning of a Python that is among the values of a configuration which is unpacked into a decorator.
+fn unpacked_python(python: Option<&PythonRequest>) -> Option<Warning> {
+    let origin = &python?.origin;
+    if origin.file.ends_with(".py") || ["pyproject.toml", "obproject.toml"].contains(&origin.file.as_str()) {
+        return None;
+    }
+    let message = "it counts here, but the platform's client does not see it where a configuration is unpacked \
+                   into @pypi: write `python=` there to have it everywhere";
+    Some(Warning::at(origin.clone(), message))
 }
 
 fn dependencies(content: Content) -> Result<Dependencies, Error> {

@@ -77,6 +77,9 @@ pub(super) struct Unknown {
     pub reason: String,
 }
 
+/// A name with its value.
+pub(super) type Given = (String, Result<Value, Unknown>);
+
 /// Evaluates expressions in the scope of a class body within its module.
 pub(super) struct Evaluator<'a> {
     pub file: &'a str,
@@ -89,6 +92,8 @@ pub(super) struct Evaluator<'a> {
     pub files: &'a Files<'a>,
     /// The flow's classes in other modules, whose configurations `config_expr` names too.
     pub inherited: &'a [ClassId],
+    /// The values of names that go before all others: the parameters of a function that makes a decorator.
+    pub given: &'a [Given],
     /// How many modules import each other on the way here.
     pub imports: usize,
     steps: Cell<usize>,
@@ -116,6 +121,7 @@ impl<'a> Evaluator<'a> {
             lines,
             files,
             inherited: &[],
+            given: &[],
             imports: 0,
             steps,
             by_config_name: false,
@@ -446,6 +452,9 @@ impl<'a> Evaluator<'a> {
     /// The value of a name.
     pub fn name(&self, name: &str, origin: impl Fn() -> Origin, depth: usize) -> Result<Value, Unknown> {
         let not_known = |reason: String| Err(Unknown { origin: origin(), reason });
+        if let Some((_, value)) = self.given.iter().find(|(known, _)| known == name) {
+            return value.clone();
+        }
         if self.by_config_name
             && let Some(config) = self.flow.iter().find_map(|scope| scope.config(name, self.names))
         {
