@@ -177,10 +177,9 @@ fn hash_of(name: &str) -> String {
 
 fn uv_lock_of(world: &World) -> String {
     let registry = world.index.url("/simple/");
-    let mut text = format!(
-        "version = 1\nrevision = 3\nrequires-python = \">=3.9\"\n\n[[package]]\nname = \"shop\"\nversion = \"1\"\n\
-         source = {{ virtual = \".\" }}\ndependencies = [{{ name = \"alpha\", extra = [\"x\"] }}]\n"
-    );
+    let mut text = "version = 1\nrevision = 3\nrequires-python = \">=3.9\"\n\n[[package]]\nname = \"shop\"\nversion = \"1\"\n\
+                    source = { virtual = \".\" }\ndependencies = [{ name = \"alpha\", extra = [\"x\"] }]\n"
+        .to_owned();
     for name in ["alpha", "beta", "gamma", "win"] {
         let (url, hash) = (world.index.url(&format!("/files/{name}-1.0-py3-none-any.whl")), hash_of(name));
         text += &format!(

@@ -2,19 +2,20 @@
 //! are used as they are, and nothing is written.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures_util::future::try_join_all;
 
-use super::Error;
 use super::context::Context;
 use super::environments::Unit;
+use super::report::WarningReport;
+use super::{Error, Freshness};
 use crate::index;
 use crate::lock::{self, Lock, PinnedRequirement};
 use crate::model::{
-    Archive, ArchiveKind, Digest, PackageName, Pin, Requirement, RequirementsTxt, RequirementsTxtError,
-    Target, WheelName, read_requirements_txt,
+    Archive, ArchiveKind, Digest, Origin, PackageName, Pin, Requirement, RequirementsTxt,
+    RequirementsTxtError, Target, Warning, WheelName, read_requirements_txt,
 };
 use crate::project::{ComponentKind, Environment};
 
@@ -23,48 +24,71 @@ const LARGEST: u64 = 32 * 1024 * 1024;
 
 /// A lock of another tool.
 pub struct Foreign {
-    pub lock: Lock,
+    /// One for each unit.
+    pub locks: Vec<Lock>,
     /// Its file, relative to the project.
     pub path: String,
 }
 
-/// The lock of another tool that stands in the place of ours, if one does. The files beside a flow say nothing about it.
-pub async fn find(context: &Context<'_>, unit: &Unit<'_>) -> Result<Option<Foreign>, Error> {
-    let environment = unit.environment;
-    if unit.component.kind == ComponentKind::Flow {
+/// The lock of another tool that stands in the place of ours, if one does, for each unit of an environment. The files
+/// beside a flow say nothing about it.
+pub async fn find(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Option<Foreign>, Error> {
+    let Some(Unit { component, environment, .. }) = units.first() else { return Ok(None) };
+    if component.kind == ComponentKind::Flow {
         return Ok(None);
     }
-    let folder = environment.lock_path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let Environment { requirements, hashes, lock_path, .. } = environment;
+    let folder = lock_path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let beside = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
     let pyproject = beside("pyproject.toml");
-    let is_from = |file: &str| environment.requirements.iter().all(|one| one.origin.file == file);
     let root = &context.project.root;
 
-    if is_from(&pyproject) && root.join(&pyproject).is_file() {
+    let is_from_here = requirements.iter().all(|one| one.origin.file == pyproject);
+    if is_from_here && root.join(&pyproject).is_file() {
         let path = beside("uv.lock");
         if let Some(text) = read(root, &path)? {
             let directory = root.join(folder);
-            let lock = lock::parse_uv(&text, &path, &directory, &environment.requirements, unit.target)?;
-            return Ok(Some(Foreign { lock, path }));
+            let of = |unit: &Unit<'_>| lock::parse_uv(&text, &path, &directory, requirements, unit.target);
+            let locks = units.iter().map(of).collect::<Result<_, _>>()?;
+            return Ok(Some(Foreign { locks, path }));
         }
         let path = beside("requirements.txt");
         // It is not what the project is made from, so whatever is wrong with it means only that it is no lock.
-        if let Some(file) = requirements_file(root, &path)
-            && is_lock(&file.requirements, &file.hashes)
-        {
-            let lock = hashed(context, &file.requirements, &file.hashes, unit.target).await?;
-            return Ok(Some(Foreign { lock, path }));
-        }
-        return Ok(None);
+        return match requirements_file(root, &path) {
+            Some(file) if is_lock(&file.requirements, &file.hashes) => {
+                let locks = hashed(context, &file.requirements, &file.hashes, units).await?;
+                Ok(Some(Foreign { locks, path }))
+            }
+            _ => Ok(None),
+        };
     }
-    let Environment { requirements, hashes, .. } = environment;
     match requirements.first() {
         Some(first) if is_lock(requirements, hashes) => {
-            let lock = hashed(context, requirements, hashes, unit.target).await?;
-            Ok(Some(Foreign { lock, path: first.origin.file.clone() }))
+            let locks = hashed(context, requirements, hashes, units).await?;
+            Ok(Some(Foreign { locks, path: first.origin.file.clone() }))
         }
         _ => Ok(None),
     }
+}
+
+/// A lock of another tool is used as it is; where it is to be fresh, it must meet the requirements.
+pub fn check(
+    units: &[Unit<'_>],
+    locks: &[Lock],
+    path: &str,
+    freshness: Freshness,
+) -> Result<Vec<WarningReport>, Error> {
+    let of = |(unit, lock): (&Unit<'_>, &Lock)| lock::unmet(lock, &unit.environment.requirements);
+    let unmet: BTreeSet<String> = units.iter().zip(locks).flat_map(of).collect();
+    if unmet.is_empty() || freshness == Freshness::Ignore {
+        return Ok(Vec::new());
+    }
+    let unmet: Vec<String> = unmet.into_iter().collect();
+    if freshness == Freshness::Require {
+        return Err(Error::StaleForeignLock { path: path.to_owned(), unmet });
+    }
+    let message = format!("used as it is, although nothing in it meets {}", unmet.join(", "));
+    Ok(vec![(&Warning::at(Origin::file(path), message)).into()])
 }
 
 /// Whether requirements leave no choice: each names one version or archive, and has hashes.
@@ -114,6 +138,15 @@ async fn hashed(
     context: &Context<'_>,
     requirements: &[Requirement],
     hashes: &BTreeMap<PackageName, Vec<Digest>>,
+    units: &[Unit<'_>],
+) -> Result<Vec<Lock>, Error> {
+    try_join_all(units.iter().map(|unit| hashed_for(context, requirements, hashes, unit.target))).await
+}
+
+async fn hashed_for(
+    context: &Context<'_>,
+    requirements: &[Requirement],
+    hashes: &BTreeMap<PackageName, Vec<Digest>>,
     target: Target,
 ) -> Result<Lock, Error> {
     let environment = target.marker_environment();
@@ -132,7 +165,7 @@ async fn hashed(
         let origin = of_name.next_back().map(|one| one.origin.clone());
         let reason = format!("`{name}` is pinned more than once for {target}");
         return Err(lock::Error::Foreign {
-            origin: origin.unwrap_or_else(|| crate::model::Origin::file("requirements.txt")),
+            origin: origin.unwrap_or_else(|| Origin::file("requirements.txt")),
             created_by: "hand or another tool".to_owned(),
             reason,
         }

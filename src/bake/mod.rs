@@ -17,6 +17,7 @@ mod installed;
 mod locks;
 mod options;
 mod plan;
+mod platforms;
 mod progress;
 mod records;
 mod report;

@@ -134,8 +134,8 @@ pub struct Options {
     pub debian: Debian,
     /// The Python; goes before what the project's files say.
     pub python: Option<PythonMinor>,
-    /// The platform.
-    pub platform: Platform,
+    /// The platforms, each once, sorted; at least one.
+    pub platforms: Vec<Platform>,
     /// The Python index; goes before what the project's files say. May hold credentials.
     pub index_url: Option<Url>,
     /// Further indexes. May hold credentials.

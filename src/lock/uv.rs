@@ -3,7 +3,6 @@
 //! It is a graph of packages; an edge may have a marker, and may ask for extras. A package may stand there in several
 //! versions, each for some environments.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use url::Url;
 
 use super::document::{Node, Source};
 use super::marker::Markers;
+use super::merge::fitness;
 use super::read::{Failure, is_usable, normalised, shown, supports_python};
 use super::{Error, Lock};
 use crate::model::{
@@ -275,9 +275,7 @@ impl<'t> Graph<'t> {
         let mut best = None;
         for entry in package.node.tables("wheels")? {
             let archive = self.archive(&entry, package, direct_url)?;
-            let ArchiveKind::Wheel(wheel) = &archive.kind else { continue };
-            let Some(rank) = self.target.wheel_rank(wheel) else { continue };
-            let order = (rank, Reverse(wheel.build.clone()), archive.file_name.clone());
+            let Some(order) = fitness(&self.target, &archive) else { continue };
             if best.as_ref().is_none_or(|(known, _)| order < *known) {
                 best = Some((order, archive));
             }
