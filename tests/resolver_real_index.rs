@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bakehouse::index::{DEFAULT_INDEX_URL, Index, Settings};
@@ -23,9 +23,19 @@ fn requirements() -> Vec<Requirement> {
     packages.split_whitespace().map(|text| Requirement::parse(text, origin()).unwrap()).collect()
 }
 
+/// The Python of this machine, such as `3.12`: what is locked for it can be installed here.
+fn python() -> &'static str {
+    static PYTHON: LazyLock<String> = LazyLock::new(|| {
+        let version = "import sys; print('%d.%d' % sys.version_info[:2])";
+        let output = Command::new("python3").args(["-c", version]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    });
+    &PYTHON
+}
+
 fn target() -> Target {
     Target {
-        python: "3.11".parse().unwrap(),
+        python: python().parse().unwrap(),
         platform: "linux/amd64".parse().unwrap(),
         libc: "glibc-2.36".parse().unwrap(),
     }
@@ -70,7 +80,7 @@ fn the_pins_are_those_of_uv() {
     let start = Instant::now();
     let uv = Command::new("uv")
         .args(["pip", "compile", "--quiet", "--no-annotate", "--no-header", "--no-python-downloads"])
-        .args(["--only-binary", ":all:", "--no-cache", "--python-version", "3.11"])
+        .args(["--only-binary", ":all:", "--no-cache", "--python-version", python()])
         .args(["--python-platform", "x86_64-manylinux_2_36"])
         .arg(&input)
         .env_remove("PIP_FIND_LINKS")
@@ -127,9 +137,9 @@ fn pip_and_uv_install_from_the_lock() {
         ("for-uv", &["uv", "pip", "install", "--python", "for-uv", "-r", "pylock.toml"][..]),
         ("for-pip", &["pip/bin/pip", "--python", "for-pip", "install", "-r", "pylock.toml"][..]),
     ] {
-        run("uv", &["venv", "--quiet", "--python", "3.11", environment]);
+        run("uv", &["venv", "--quiet", "--python", python(), environment]);
         if environment == "for-pip" {
-            run("uv", &["venv", "--quiet", "--python", "3.11", "pip"]);
+            run("uv", &["venv", "--quiet", "--python", python(), "pip"]);
             run("uv", &["pip", "install", "--quiet", "--python", "pip", "pip>=26"]);
         }
         let program = if install[0] == "uv" {

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::code::Parts;
+use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
 use super::{Error, Event, Goal, Options, Progress};
@@ -30,6 +31,8 @@ pub struct Context<'a> {
     pub index: Index,
     /// The indexes in use, without credentials: part of what a lock is made from.
     pub index_urls: Vec<Url>,
+    /// What was resolved so far.
+    pub solved: Solved,
     pub registries: Registries,
     /// Counts what is read of base images apart from what is sent.
     pub base_registries: Registries,
@@ -82,6 +85,7 @@ impl<'a> Context<'a> {
             parts: Parts::default(),
             index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
             index_urls,
+            solved: Solved::default(),
             base_registries: registries.counting_apart(),
             debian: client.counting_apart(),
             records: Records::new(options, &cache_registries)?,

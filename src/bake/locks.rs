@@ -1,17 +1,19 @@
 //! Every environment gets its lock: read, and resolved and written where it is missing or stale.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::sync::OnceCell;
 
 use super::context::Context;
 use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::{Error, Event, Freshness, Goal, foreign, platforms};
 use crate::lock::{self, Inputs, Lock};
-use crate::model::{KeyHasher, Libc, PackageName, Platform, Target, Version};
+use crate::model::{Key, KeyHasher, Libc, PackageName, Platform, Target, Version};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -236,8 +238,38 @@ fn fits(locked: &Target, target: &Target) -> bool {
     libc && locked.python == target.python && locked.platform == target.platform
 }
 
+/// What was resolved in this run. Components that ask for the same, in the same words at the same place, share one solve.
+#[derive(Default)]
+pub struct Solved(Mutex<HashMap<Key, Arc<OnceCell<resolve::Resolution>>>>);
+
+impl Solved {
+    fn cell(&self, key: Key) -> Arc<OnceCell<resolve::Resolution>> {
+        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(cells.entry(key).or_default())
+    }
+}
+
 /// Resolves what an environment requires for a target.
 pub(super) async fn resolve(
+    context: &Context<'_>,
+    unit: &Unit<'_>,
+    target: Target,
+    preferences: BTreeMap<PackageName, Version>,
+) -> Result<resolve::Resolution, Error> {
+    let mut key = KeyHasher::new("solve/1");
+    key.text(&inputs(context, unit, target, &resolve_options()).key().to_string());
+    // The order of requirements says what is decided first, and warnings tell where they are written.
+    for requirement in unit.environment.requirements.iter().chain(&unit.environment.constraints) {
+        key.text(&requirement.normalized()).text(&requirement.origin.to_string());
+    }
+    for (name, version) in &preferences {
+        key.text(name.as_ref()).text(&version.to_string());
+    }
+    let cell = context.solved.cell(key.finish());
+    cell.get_or_try_init(|| solve(context, unit, target, preferences)).await.cloned()
+}
+
+async fn solve(
     context: &Context<'_>,
     unit: &Unit<'_>,
     target: Target,
