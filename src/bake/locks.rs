@@ -11,7 +11,7 @@ use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::{Error, Event, Freshness, Goal};
 use crate::lock::{self, Inputs, Lock};
-use crate::model::{KeyHasher, Libc, Target};
+use crate::model::{KeyHasher, Libc, Origin, Pin, Target, Warning};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -82,6 +82,7 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
     let freshness =
         if context.goal == Goal::CheckLocks { Freshness::Require } else { context.options.freshness };
 
+    let options = context.resolve_options.canonical();
     let old = match read(&path, shown, unit.target) {
         // A lock that cannot be read is replaced only by the user's wish.
         Err(_) if freshness == Freshness::Upgrade => None,
@@ -94,8 +95,8 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
         let fits = fits(&old.target, &unit.target);
         // What was locked for an older C library is as good on a newer one.
         let target = if fits { old.target } else { unit.target };
-        let state = lock::freshness(old, &inputs(context, unit, target, &resolve_options()));
-        let fresh = state == lock::Freshness::Fresh;
+        let state = lock::freshness(old, &inputs(context, unit, target, &options));
+        let fresh = state == lock::Freshness::Fresh && !is_upgraded(context, old);
         if !ours || fresh || freshness == Freshness::Ignore {
             if !fits {
                 return Err(Error::LockMismatch {
@@ -105,7 +106,8 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
                 });
             }
             let status = if ours { LockStatus::Fresh } else { LockStatus::Foreign };
-            return Ok(Found { lock: old.clone(), status, warnings: Vec::new() });
+            let warnings = if ours { Vec::new() } else { kept(context, shown, old) };
+            return Ok(Found { lock: old.clone(), status, warnings });
         }
         if freshness == Freshness::Require {
             let state = match state {
@@ -119,9 +121,14 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
         return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
     }
 
-    let resolution = resolve(context, unit, old.as_ref().filter(|_| freshness != Freshness::Upgrade)).await?;
+    // What was chosen by other options is no reason to choose it again.
+    let preferred = old.as_ref().filter(|old| freshness != Freshness::Upgrade && old.options == options);
+    let mut resolution = resolve(context, unit, preferred).await?;
+    for pin in &mut resolution.pins {
+        pin.archive = context.index.hashed(&pin.archive).await?;
+    }
     let warnings = resolution.warnings.iter().map(Into::into).collect();
-    let lock = Lock::new(&inputs(context, unit, unit.target, &resolve_options()), resolution.pins);
+    let lock = Lock::new(&inputs(context, unit, unit.target, &options), resolution.pins);
     let status = if context.goal == Goal::Plan {
         if old.as_ref() == Some(&lock) { LockStatus::Unchanged } else { LockStatus::Written }
     } else {
@@ -131,6 +138,24 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
         }
     };
     Ok(Found { lock, status, warnings })
+}
+
+/// Whether a lock has a package that is to be upgraded.
+fn is_upgraded(context: &Context<'_>, lock: &Lock) -> bool {
+    let mut upgraded = context.options.resolving.upgrade_packages.iter().map(|one| &one.pep508.name);
+    upgraded.any(|name| lock.pins.iter().any(|pin| pin.name == *name))
+}
+
+/// What to tell where a lock of another tool is not changed although that was asked for.
+fn kept(context: &Context<'_>, shown: &str, lock: &Lock) -> Vec<WarningReport> {
+    if context.options.resolving.upgrade_packages.is_empty() {
+        return Vec::new();
+    }
+    let message = format!(
+        "it was made by {}, so --upgrade-package does not change it: upgrade with that tool, or replace it with --upgrade",
+        lock.created_by
+    );
+    vec![(&Warning::at(Origin::file(shown), message)).into()]
 }
 
 /// The lock at `path`, if there is one.
@@ -148,15 +173,13 @@ fn inputs<'i>(context: &'i Context<'_>, unit: &Unit<'i>, target: Target, options
     Inputs {
         requirements: &environment.requirements,
         constraints: &environment.constraints,
+        overrides: &environment.overrides,
         hashes: &environment.hashes,
         target,
         options,
         indexes: &context.index_urls,
+        sources: &context.sources,
     }
-}
-
-fn resolve_options() -> String {
-    resolve::Options::default().canonical()
 }
 
 /// Whether what is locked for one target runs on another: the same Python and platform, and no newer a C library.
@@ -180,22 +203,31 @@ async fn resolve(
         steps => format!("{} (steps {})", unit.name(), steps.join(", ")),
     };
     context.event(Event::Resolving(&name));
+    let upgraded = &context.options.resolving.upgrade_packages;
+    let is_kept = |pin: &&Pin| upgraded.iter().all(|one| one.pep508.name != pin.name);
     let preferences: BTreeMap<_, _> = old
-        .map(|old| old.pins.iter().map(|pin| (pin.name.clone(), pin.version.clone())).collect())
+        .map(|old| {
+            let pins = old.pins.iter().filter(is_kept);
+            pins.map(|pin| (pin.name.clone(), pin.version.clone())).collect()
+        })
         .unwrap_or_default();
     let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current());
     let requirements = unit.environment.requirements.clone();
-    let constraints = unit.environment.constraints.clone();
+    let mut constraints = unit.environment.constraints.clone();
+    constraints.extend(upgraded.iter().filter(|one| one.pep508.version_or_url.is_some()).cloned());
+    let overrides = unit.environment.overrides.clone();
+    let options = context.resolve_options;
     let hashes = unit.environment.hashes.clone();
     let target = unit.target;
     let solve = move || {
         let request = resolve::Request {
             requirements: &requirements,
             constraints: &constraints,
+            overrides: &overrides,
             target,
             preferences: &preferences,
             hashes: &hashes,
-            options: resolve::Options::default(),
+            options,
         };
         resolve::resolve(&request, &source)
     };

@@ -16,6 +16,7 @@ mod plan;
 mod progress;
 mod records;
 mod report;
+mod resolving;
 mod skeleton;
 
 pub use error::{Error, with_causes};
@@ -26,6 +27,7 @@ pub use report::{
     OriginReport, PackageReport, PlatformReport, Report, Role, Timings, Transfer, TransferReport,
     WarningReport,
 };
+pub use resolving::{Resolving, Sources};
 
 use context::Context;
 
@@ -71,10 +73,11 @@ async fn stages(
     failures: &mut Vec<Error>,
 ) -> Result<(), Error> {
     let variables = |name: &str| std::env::var(name).ok();
-    let selection = match &options.branch {
-        Some(branch) => project::Selection { branch: Some(branch.clone()) },
+    let mut selection = match &options.branch {
+        Some(branch) => project::Selection { branch: Some(branch.clone()), ..Default::default() },
         None => project::Selection::detect(&options.project, &variables),
     };
+    options.resolving.select(&mut selection);
     let project = project::discover_with(&options.project, &selection, &variables)?;
     report.project.clone_from(&project.name);
     report.revision = context::revision(&project.root);

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use url::Url;
-
+use super::Resolving;
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 
@@ -72,10 +71,8 @@ pub struct Options {
     pub python: Option<PythonMinor>,
     /// The platform.
     pub platform: Platform,
-    /// The Python index; goes before what the project's files say. May hold credentials.
-    pub index_url: Option<Url>,
-    /// Further indexes. May hold credentials.
-    pub extra_index_urls: Vec<Url>,
+    /// How distributions are chosen and where they come from.
+    pub resolving: Resolving,
     /// What to do about a stale lock.
     pub freshness: Freshness,
     /// Where images go.

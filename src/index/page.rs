@@ -32,6 +32,14 @@ pub(super) fn read(content_type: &str, body: &[u8], url: &Url) -> Result<Vec<Lis
     }
 }
 
+/// Reads a page with links to files of any package.
+pub(super) fn read_links(content_type: &str, body: &[u8], url: &Url) -> Result<Vec<Listed>, String> {
+    match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "text/html" => Ok(html_page(body, url)?.listed),
+        _ => read(content_type, body, url),
+    }
+}
+
 #[derive(Deserialize)]
 struct JsonPage<'a> {
     #[serde(default)]
@@ -213,6 +221,15 @@ impl HtmlPage {
 }
 
 fn html(body: &[u8], url: &Url) -> Result<Vec<Listed>, String> {
+    let page = html_page(body, url)?;
+    // Any page may call itself HTML. One with links of which none is a distribution is something else.
+    if page.listed.is_empty() && page.foreign && !page.declared {
+        return Err("it is HTML without any distribution".to_owned());
+    }
+    Ok(page.listed)
+}
+
+fn html_page(body: &[u8], url: &Url) -> Result<HtmlPage, String> {
     let mut page = HtmlPage::default();
     let emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<()> {
         page.event(event, url);
@@ -227,11 +244,7 @@ fn html(body: &[u8], url: &Url) -> Result<Vec<Listed>, String> {
     if let Some(version) = page.wrong_version {
         return Err(format!("its API version is {}", version.chars().take(20).collect::<String>()));
     }
-    // Any page may call itself HTML. One with links of which none is a distribution is something else.
-    if page.listed.is_empty() && page.foreign && !page.declared {
-        return Err("it is HTML without any distribution".to_owned());
-    }
-    Ok(page.listed)
+    Ok(page)
 }
 
 /// A link made absolute, without user, password and fragment; and its fragment.

@@ -1,6 +1,7 @@
 //! What an index offers of one project.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
@@ -19,6 +20,19 @@ pub struct Releases {
     pub index: Url,
     /// The files of each version, in the order of the index.
     pub versions: BTreeMap<Version, Vec<ReleaseFile>>,
+    /// Where files are from, by name, if not from that index.
+    pub elsewhere: BTreeMap<String, Place>,
+    /// Whether any version of an earlier index goes before all of a later one.
+    pub earlier_index_first: bool,
+}
+
+/// Where a file is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its index's position among the indexes.
+    pub rank: usize,
+    /// The index; none for a list of links or a direct URL.
+    pub index: Option<Url>,
 }
 
 /// One file of a release.
@@ -83,9 +97,61 @@ pub(super) struct Listed {
 }
 
 impl Releases {
+    /// The position of a file's index among the indexes.
+    pub fn rank(&self, file: &ReleaseFile) -> usize {
+        self.elsewhere.get(&file.archive.file_name).map_or(0, |place| place.rank)
+    }
+
+    /// The index that a file is from; none for a list of links or a direct URL.
+    pub fn index_of(&self, file: &ReleaseFile) -> Option<&Url> {
+        match self.elsewhere.get(&file.archive.file_name) {
+            Some(place) => place.index.as_ref(),
+            None => Some(&self.index),
+        }
+    }
+
+    /// Puts together what lists of links and indexes offer, each in order. A file that is at several places is taken from
+    /// the first.
+    pub(super) fn merged(links: Vec<Self>, indexes: &[Arc<Self>], earlier_index_first: bool) -> Option<Self> {
+        let first = indexes.first().map(Arc::as_ref).or(links.first())?;
+        let (name, index) = (first.name.clone(), first.index.clone());
+        let mut merged =
+            Self { name, index, versions: BTreeMap::new(), elsewhere: BTreeMap::new(), earlier_index_first };
+        let mut seen = HashSet::new();
+        let mut add = |releases: &Self, place: Option<Place>| {
+            for file in releases.versions.values().flatten() {
+                if !seen.insert(file.archive.file_name.clone()) {
+                    continue;
+                }
+                if let Some(place) = &place {
+                    merged.elsewhere.insert(file.archive.file_name.clone(), place.clone());
+                }
+                merged.versions.entry(file.version.clone()).or_default().push(file.clone());
+            }
+        };
+        for releases in &links {
+            add(releases, Some(Place { rank: 0, index: None }));
+        }
+        for (rank, releases) in indexes.iter().enumerate() {
+            let place = Place { rank, index: Some(releases.index.clone()) };
+            add(releases, (rank > 0).then_some(place));
+        }
+        Some(merged)
+    }
+
     /// Sorts listed files into releases. A file that cannot belong to the project, or says things that cannot be
     /// understood, is left out, from `listed` too.
     pub(super) fn from_listed(name: &PackageName, index: &Url, listed: &mut Vec<Listed>) -> Self {
+        Self::from_listed_by(name, index, listed, &["https", "http"])
+    }
+
+    /// The same, for files whose URLs have one of these schemes.
+    pub(super) fn from_listed_by(
+        name: &PackageName,
+        index: &Url,
+        listed: &mut Vec<Listed>,
+        schemes: &[&str],
+    ) -> Self {
         let mut versions: BTreeMap<Version, Vec<ReleaseFile>> = BTreeMap::new();
         let mut specifiers = HashMap::new();
         let mut seen = HashSet::new();
@@ -93,7 +159,7 @@ impl Releases {
             if !seen.insert(listed.file_name.clone()) {
                 return false;
             }
-            match release_file(name, listed, &mut specifiers) {
+            match release_file(name, listed, &mut specifiers, schemes) {
                 Ok(file) => {
                     versions.entry(file.version.clone()).or_default().push(file);
                     true
@@ -104,7 +170,13 @@ impl Releases {
                 }
             }
         });
-        Self { name: name.clone(), index: index.clone(), versions }
+        Self {
+            name: name.clone(),
+            index: index.clone(),
+            versions,
+            elsewhere: BTreeMap::new(),
+            earlier_index_first: false,
+        }
     }
 }
 
@@ -113,6 +185,7 @@ fn release_file(
     name: &PackageName,
     listed: &Listed,
     specifiers: &mut HashMap<String, Option<VersionSpecifiers>>,
+    schemes: &[&str],
 ) -> Result<ReleaseFile, &'static str> {
     let file_name = listed.file_name.as_str();
     let (kind, version) = if file_name.ends_with(".whl") {
@@ -138,8 +211,8 @@ fn release_file(
         }
     };
     let url = Url::parse(&listed.url).map_err(|_| "its URL is not readable")?;
-    if !matches!(url.scheme(), "https" | "http") {
-        return Err("its URL is neither https nor http");
+    if !schemes.contains(&url.scheme()) {
+        return Err("its URL is of a kind that an index must not have");
     }
     Ok(ReleaseFile {
         name: name.clone(),

@@ -66,6 +66,7 @@ pub fn parse(text: &str, path: &Path, target: Target) -> Result<Lock, Error> {
             pins,
             created_by: shown(&created_by),
             requirements: Vec::new(),
+            options: String::new(),
         })
         .map_err(|failure| match failure {
             Failure::Problem(Problem { line, reason }) => {
@@ -105,6 +106,7 @@ fn ours(root: &Node<'_>) -> Result<Lock, Failure> {
         pins: Vec::new(),
         created_by: CREATED_BY.to_owned(),
         requirements,
+        options: ours.text("options")?.unwrap_or_default().to_owned(),
     })
 }
 

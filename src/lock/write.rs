@@ -47,6 +47,9 @@ pub fn to_toml(lock: &Lock, directory: &Path) -> String {
         quoted(&platform.to_string()),
         quoted(&libc.to_string()),
     );
+    if !lock.options.is_empty() {
+        let _ = writeln!(out, "options = {}", quoted(&lock.options));
+    }
     list(&mut out, "requirements", lock.requirements.iter().map(|text| quoted(text)));
     out
 }

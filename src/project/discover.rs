@@ -6,12 +6,13 @@ use std::path::Path;
 use super::branch::{self, BranchSettings};
 use super::dependencies::{Dependencies, read_requirements};
 use super::flow::ProjectBase;
-use super::pyproject::{Pyproject, Stated};
+use super::limits::Limits;
+use super::pyproject::{Context, Pyproject, Stated};
 use super::source::Root;
 use super::toml::Toml;
 use super::{
-    CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run,
-    Selection, asset, deployment, flow,
+    CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind,
+    Resolving, Run, Selection, asset, deployment, flow,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -28,6 +29,16 @@ pub fn discover(root: &Path) -> Result<Project, Error> {
 
 /// As [`discover`], with the selection and the values of variables given.
 pub fn discover_with(root: &Path, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
+    let limits = Limits::read(selection, variables)?;
+    let mut project = of_directory(root, selection, variables)?;
+    for environment in project.components.iter_mut().flat_map(|component| &mut component.environments) {
+        environment.constraints.extend(limits.constraints.iter().cloned());
+        environment.overrides.extend(limits.overrides.iter().cloned());
+    }
+    Ok(project)
+}
+
+fn of_directory(root: &Path, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
     let root = Root::open(root)?;
     let several = root.is_file("obproject_multi.toml");
     if root.is_file(OBPROJECT) {
@@ -40,10 +51,10 @@ pub fn discover_with(root: &Path, selection: &Selection, variables: Variables<'_
     if several {
         return Err(branch::several(&root)?);
     }
-    plain(&root, variables)
+    plain(&root, selection, variables)
 }
 
-fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
+fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
     let mut warnings = Vec::new();
     let mut indexes = IndexSettings::default();
     let pyproject = Pyproject::read(root, PYPROJECT)?;
@@ -54,19 +65,22 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
     let mut package = None;
     let mut dependencies = None;
     let mut python = None;
+    let mut resolving = Resolving::default();
+    let context = Context { root, selection, variables, strict: true };
     if let Some(pyproject) = &pyproject {
         match pyproject.stated()? {
             // Where a list is missing, or its making is the build backend's business, a requirements.txt serves.
             Stated::Absent | Stated::Dynamic(_) | Stated::Poetry(_) if has_requirements => {}
-            _ => dependencies = pyproject.dependencies(root, variables)?,
+            _ => dependencies = pyproject.dependencies(&context, &mut warnings)?,
         }
-        indexes.merge(pyproject.indexes(true, &mut warnings)?)?;
+        resolving = pyproject.settings().resolving()?;
         if pyproject.has_project() {
             package = Some(pyproject.metadata(root, src_layout)?);
             python = pyproject.python()?;
         }
     }
-    let dependencies = match dependencies {
+    let is_complete = dependencies.is_some();
+    let mut dependencies = match dependencies {
         Some((dependencies, named)) => {
             indexes.merge(named)?;
             if has_requirements
@@ -100,6 +114,16 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             return Err(no_project(&hint));
         }
     };
+    match &pyproject {
+        Some(pyproject) if !is_complete => {
+            indexes.merge(pyproject.complete(&context, &mut dependencies, &mut warnings)?)?;
+        }
+        None if !selection.extras.is_empty() || !selection.groups.is_empty() => {
+            let problem = "there is no pyproject.toml that could have extras or dependency groups";
+            return Err(Error::invalid(Origin::file(REQUIREMENTS), problem));
+        }
+        _ => {}
+    }
     let name = package.as_ref().map_or_else(|| root.name(), |package| package.name.clone());
     let component = Component {
         kind: ComponentKind::Package,
@@ -111,6 +135,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             lock_path: "pylock.toml".to_owned(),
             requirements: dependencies.requirements,
             constraints: dependencies.constraints,
+            overrides: dependencies.overrides,
             hashes: dependencies.hashes,
             python: dependencies.python,
             base: None,
@@ -133,6 +158,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
         components: vec![component],
         assets: Vec::new(),
         indexes,
+        resolving,
         warnings,
     })
 }
@@ -155,10 +181,17 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
     let mut project_base = None;
     let mut project_dependencies = Dependencies::default();
     let pyproject = Pyproject::read(root, PYPROJECT)?;
+    let mut resolving = Resolving::default();
+    let context = Context { root, selection, variables, strict: false };
     let stated = match &pyproject {
         Some(pyproject) => {
-            indexes.merge(pyproject.indexes(false, &mut warnings)?)?;
-            pyproject.dependencies(root, variables)?.map(|stated| (pyproject, stated))
+            resolving = pyproject.settings().resolving()?;
+            let stated = pyproject.dependencies(&context, &mut warnings)?;
+            if stated.is_none() {
+                let mut dependencies = Dependencies::default();
+                indexes.merge(pyproject.complete(&context, &mut dependencies, &mut warnings)?)?;
+            }
+            stated.map(|stated| (pyproject, stated))
         }
         None => None,
     };
@@ -229,6 +262,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         components,
         assets: asset::assets(root)?,
         indexes,
+        resolving,
         warnings,
     })
 }

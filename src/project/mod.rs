@@ -12,20 +12,25 @@ mod error;
 mod exclude;
 mod flow;
 mod glob;
+mod groups;
+mod limits;
 mod pyproject;
 mod python;
+mod settings;
 mod shell;
 mod source;
+mod sources;
 mod toml;
 mod yaml;
 
 pub use branch::Selection;
 pub use code::{CodeFile, CodeFileKind, CodeFiles, code_files};
 pub use component::{
-    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, Environment, IndexSettings,
-    Project, ProjectKind, Run, check_names, image_name,
+    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, Environment, IndexPin,
+    IndexSettings, Project, ProjectKind, Run, check_names, image_name,
 };
 pub use discover::{discover, discover_with};
 pub use error::Error;
 pub use pyproject::PackageMetadata;
 pub use python::PythonRequest;
+pub use settings::Resolving;

@@ -1,16 +1,18 @@
 //! `pyproject.toml`: dependencies, Python, metadata, indexes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use toml_edit::Item;
-use url::Url;
-
 use super::dependencies::{Dependencies, read_requirements};
+use super::settings::Settings;
 use super::source::Root;
+use super::sources::Sources;
 use super::toml::Toml;
-use super::{Error, IndexSettings, PythonRequest};
+use super::{Error, IndexSettings, PythonRequest, Selection, groups};
 use crate::model::{Origin, PackageName, Variables, Version, VersionSpecifiers, Warning, parse_requirement};
+
+/// uv's own file of settings.
+const UV: &str = "uv.toml";
 
 /// The metadata of a distribution as its `[project]` table states it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +55,34 @@ pub(super) enum Stated {
     Poetry(Origin),
 }
 
-/// A parsed `pyproject.toml`.
+/// A parsed `pyproject.toml`, and the `uv.toml` beside it.
 pub(super) struct Pyproject {
     toml: Toml,
+    uv: Option<Toml>,
+}
+
+/// What a `pyproject.toml` is read with.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c> {
+    pub root: &'c Root,
+    pub selection: &'c Selection,
+    pub variables: Variables<'c>,
+    /// Whether what is not understood is an error.
+    pub strict: bool,
 }
 
 impl Pyproject {
     /// Reads a file if it is there.
     pub fn read(root: &Root, file: &str) -> Result<Option<Self>, Error> {
-        root.read_optional(file)?.map(|text| Self::parse(file, text)).transpose()
+        let Some(text) = root.read_optional(file)? else { return Ok(None) };
+        let beside =
+            file.rsplit_once('/').map_or_else(|| UV.to_owned(), |(folder, _)| format!("{folder}/{UV}"));
+        let uv = root.read_optional(&beside)?.map(|text| Toml::parse(&beside, text)).transpose()?;
+        Ok(Some(Self { uv, ..Self::parse(file, text)? }))
     }
 
     pub fn parse(file: &str, text: String) -> Result<Self, Error> {
-        Ok(Self { toml: Toml::parse(file, text)? })
+        Ok(Self { toml: Toml::parse(file, text)?, uv: None })
     }
 
     pub fn file(&self) -> &str {
@@ -115,12 +132,14 @@ impl Pyproject {
         })
     }
 
-    /// The dependencies, wherever they are stated; `None` if the file says nothing of any. `requires-python` is added.
+    /// The dependencies, wherever they are stated, and complete; `None` if the file says nothing of any.
+    /// `requires-python` is added.
     pub fn dependencies(
         &self,
-        root: &Root,
-        variables: Variables<'_>,
+        context: &Context<'_>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<Option<(Dependencies, IndexSettings)>, Error> {
+        let Context { root, variables, .. } = *context;
         let mut indexes = IndexSettings::default();
         let mut dependencies = match self.stated()? {
             Stated::Listed(dependencies) => dependencies,
@@ -145,6 +164,7 @@ impl Pyproject {
         if dependencies.python.is_none() {
             dependencies.python = self.python()?;
         }
+        indexes.merge(self.complete(context, &mut dependencies, warnings)?)?;
         Ok(Some((dependencies, indexes)))
     }
 
@@ -156,91 +176,58 @@ impl Pyproject {
             .transpose()
     }
 
-    /// The indexes of `[tool.uv]`. What else in that table would change a resolution is an error if `strict`, and a
-    /// warning otherwise: the platform's client ignores it.
-    pub fn indexes(&self, strict: bool, warnings: &mut Vec<Warning>) -> Result<IndexSettings, Error> {
-        let mut settings = IndexSettings::default();
-        let url = |text: &str, origin: &Origin| match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "https" | "http" | "file") => Ok(url),
-            _ => Err(Error::invalid(origin.clone(), "this is not the URL of an index")),
+    /// What the files say of resolving.
+    pub fn settings(&self) -> Settings<'_> {
+        Settings::new(&self.toml, self.uv.as_ref())
+    }
+
+    /// The extras and groups that are wanted: by the command line, and by `[tool.bakehouse]`.
+    fn selection(&self, selection: &Selection) -> Result<Selection, Error> {
+        let named = |key: &str| -> Result<Vec<String>, Error> {
+            let listed = self.toml.strings(&["tool", "bakehouse", key])?.unwrap_or_default();
+            Ok(listed.into_iter().map(|(text, _)| text.to_owned()).collect())
         };
-        if let Some((text, origin)) = self.toml.string(&["tool", "uv", "index-url"])? {
-            settings.index_url = Some((url(text, &origin)?, origin));
-        }
-        for (text, origin) in self.toml.strings(&["tool", "uv", "extra-index-url"])?.unwrap_or_default() {
-            settings.extra_index_urls.push((url(text, &origin)?, origin));
-        }
-        let tables: Vec<_> = match self.toml.get(&["tool", "uv", "index"]) {
-            None => Vec::new(),
-            Some(Item::ArrayOfTables(tables)) => {
-                tables.iter().map(|t| (t as &dyn toml_edit::TableLike, self.toml.at(t.span()))).collect()
-            }
-            Some(item) => {
-                let entries = item.as_array().into_iter().flatten();
-                let entries = entries.filter_map(|v| Some((v.as_inline_table()?, self.toml.at(v.span()))));
-                entries.map(|(t, origin)| (t as &dyn toml_edit::TableLike, origin)).collect()
-            }
-        };
-        for (table, origin) in tables {
-            let flag = |key: &str| table.get(key).and_then(Item::as_bool) == Some(true);
-            // An explicit index serves only `[tool.uv.sources]`, which is dealt with below.
-            if flag("explicit") {
-                continue;
-            }
-            let Some((text, span)) = table.get("url").and_then(|item| Some((item.as_str()?, item.span())))
-            else {
-                return Err(Error::invalid(origin, "an index must have a `url`"));
-            };
-            let origin = self.toml.at(span);
-            let entry = (url(text, &origin)?, origin);
-            if flag("default") {
-                settings.index_url = Some(entry);
-            } else {
-                settings.extra_index_urls.push(entry);
+        let mut all =
+            Selection { extras: named("extras")?, groups: named("groups")?, ..Selection::default() };
+        all.extras.extend(selection.extras.iter().cloned());
+        all.groups.extend(selection.groups.iter().cloned());
+        Ok(all)
+    }
+
+    /// What is added to the dependencies, wherever they are stated: extras and groups, constraints and overrides; and
+    /// where single dependencies come from. What is not understood is an error if `strict`, and a warning otherwise: the
+    /// platform's client ignores it.
+    pub fn complete(
+        &self,
+        context: &Context<'_>,
+        dependencies: &mut Dependencies,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<IndexSettings, Error> {
+        let settings = self.settings();
+        let selection = self.selection(context.selection)?;
+        let listed = std::mem::take(&mut dependencies.requirements);
+        dependencies.requirements = groups::without_itself(&self.toml, listed)?;
+        for requirement in groups::chosen(&self.toml, &selection.extras, &selection.groups)? {
+            if dependencies.requirements.iter().all(|known| known.pep508 != requirement.pep508) {
+                dependencies.push(requirement)?;
             }
         }
-        for path in self.uv_settings_that_change_resolution()? {
-            let origin = self.toml.origin(&path);
-            let what = format!("`{}`", path.join("."));
+        dependencies.constraints.extend(settings.constraints()?);
+        dependencies.overrides.extend(settings.overrides()?);
+
+        let (mut indexes, named) = settings.indexes(context.root, context.variables)?;
+        let strict = context.strict;
+        let sources =
+            Sources { toml: &self.toml, root: context.root, named: &named, selection: &selection, strict };
+        indexes.pins = sources.apply(&mut dependencies.requirements, warnings)?;
+        if let Some((origin, what)) = settings.unsupported() {
             if strict {
                 let hint = "remove it, or lock with the tool it is for";
                 return Err(Error::Unsupported { origin, what, hint });
             }
             warnings.push(Warning::at(origin, format!("{what} is ignored, as the platform's client does")));
         }
-        Ok(settings)
-    }
-
-    fn uv_settings_that_change_resolution(&self) -> Result<Vec<Vec<&str>>, Error> {
-        let mut found = Vec::new();
-        let keys = [
-            "constraint-dependencies",
-            "override-dependencies",
-            "exclude-dependencies",
-            "find-links",
-            "no-index",
-        ];
-        for key in keys {
-            let path = vec!["tool", "uv", key];
-            let says_nothing = |item: &Item| {
-                item.as_bool() == Some(false) || item.as_array().is_some_and(toml_edit::Array::is_empty)
-            };
-            if self.toml.get(&path).is_some_and(|item| !says_nothing(item)) {
-                found.push(path);
-            }
-        }
-        // A source matters where it is for one of the dependencies; others are for development groups.
-        if let (Some(sources), Stated::Listed(listed)) =
-            (self.toml.table(&["tool", "uv", "sources"])?, self.stated()?)
-        {
-            let names: BTreeSet<&PackageName> = listed.requirements.iter().map(|r| &r.pep508.name).collect();
-            for (key, _) in sources.iter() {
-                if key.parse::<PackageName>().is_ok_and(|name| names.contains(&name)) {
-                    found.push(vec!["tool", "uv", "sources", key]);
-                }
-            }
-        }
-        Ok(found)
+        Ok(indexes)
     }
 
     /// The distribution's metadata.

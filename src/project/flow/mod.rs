@@ -61,6 +61,7 @@ pub(super) fn component(
             lock_path,
             requirements: dependencies.requirements,
             constraints: dependencies.constraints,
+            overrides: dependencies.overrides,
             hashes: dependencies.hashes,
             python: dependencies.python,
             base: image,
