@@ -280,33 +280,6 @@ fn a_base_in_the_same_registry_is_mounted_and_never_read_again() {
 }
 
 #[test]
-fn plan_touches_nothing_and_tells_what_would_be() {
-    let world = world();
-    let planned = world.succeed(&["plan"]);
-    assert!(!world.project().join("pylock.toml").exists());
-    assert_eq!(planned["images"][0]["digest"], Value::Null);
-    assert!(
-        layers(&planned).iter().any(|layer| layer["digest"].is_null() && layer["estimatedSize"].is_u64())
-    );
-    world.succeed(&["build"]);
-    let known = world.succeed(&["plan"]);
-    let keys = |report: &Value| -> Vec<Value> {
-        layers(report)
-            .iter()
-            .filter(|l| l["packages"] != serde_json::json!([]))
-            .map(|l| l["key"].clone())
-            .collect()
-    };
-    assert_eq!(keys(&known), keys(&planned), "the keys are known before anything is built");
-    assert!(
-        layers(&known)
-            .iter()
-            .filter(|l| l["packages"] != serde_json::json!([]))
-            .all(|l| l["origin"] == "store")
-    );
-}
-
-#[test]
 fn a_locked_build_needs_no_index_and_a_stale_lock_is_told() {
     let world = world();
     world.fail(&["build", "--locked"], 12, &["pylock.toml is missing"]);

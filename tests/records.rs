@@ -386,3 +386,58 @@ fn a_cache_repository_that_cannot_be_used_costs_a_warning() {
     assert!(report["warnings"].to_string().contains("no record"), "{}", report["warnings"]);
     assert_eq!(report["images"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn with_a_key_only_sealed_records_count() {
+    let (world, registry) = (world(), Registry::start());
+    let push = format!("{}/team", registry.address());
+    let build = |store: &str, key: &str| {
+        let store = world.path(store);
+        let mut command = world.command(&["build", "--push", &push, "--cache-dir", store.to_str().unwrap()]);
+        run(command.env("BAKEHOUSE_CACHE_KEY", key))
+    };
+    let keyed = |store: &str, key: &str| {
+        let ran = build(store, key);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        (number(&ran.report, "distributionBytes") > 0, digests(&ran.report))
+    };
+    let (secret, other) = ("a secret of the team", "a secret of another team");
+    let (downloaded, cold) = keyed("one", "");
+    assert!(downloaded);
+    assert_eq!(keyed("two", secret), (true, cold.clone()), "nobody sealed the first records");
+    assert_eq!(keyed("three", secret), (false, cold.clone()), "the second build sealed its own");
+    assert_eq!(keyed("four", ""), (false, cold.clone()), "who has no key trusts whoever writes");
+    assert_eq!(keyed("five", other), (true, cold.clone()));
+
+    // A sealed record under another tag is none.
+    let sealed = keyed("six", secret);
+    assert_eq!(sealed.1, cold);
+    let environment = tags(&registry).into_iter().find(|tag| tag.starts_with("e1-")).unwrap();
+    let record = manifest(&registry, &environment).bytes;
+    world.write("requirements.txt", "large\nsmall\ntiny\nother\n");
+    let (_, more) = keyed("seven", secret);
+    let grown =
+        tags(&registry).into_iter().find(|tag| tag.starts_with("e1-") && *tag != environment).unwrap();
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    block_on(cache(&registry).push_manifest(&grown, media_type, &record)).unwrap();
+    assert_eq!(keyed("eight", secret).1, more);
+
+    let short = build("nine", "short");
+    assert_eq!(short.code, 2, "{}", short.stderr);
+    assert!(short.stderr.contains("16 bytes") && !short.stderr.contains("`short`"), "{}", short.stderr);
+    for store in ["one", "three", "eight"] {
+        assert!(!contains(&world.path(store), secret.as_bytes()), "the secret is in the store");
+    }
+}
+
+/// Whether any file below a directory has these bytes in it.
+fn contains(directory: &Path, bytes: &[u8]) -> bool {
+    fs::read_dir(directory).unwrap().any(|entry| {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            contains(&entry.path(), bytes)
+        } else {
+            fs::read(entry.path()).unwrap().windows(bytes.len()).any(|window| window == bytes)
+        }
+    })
+}

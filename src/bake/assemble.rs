@@ -120,7 +120,7 @@ pub struct Environment {
 }
 
 /// The layers that the registry has, by their keys.
-type Remote = HashMap<Key, Arc<Layer>>;
+pub type Remote = HashMap<Key, Arc<Layer>>;
 
 impl Assembly {
     /// The layers of an environment, the skeleton among them. What the registry's records name is taken as it is;
@@ -137,15 +137,15 @@ impl Assembly {
         let keys: Vec<Key> = planned.iter().map(|group| group_key(&wheels, group)).collect();
         let key = records::environment_key(&keys, &skeleton.layer.key);
 
-        let stored =
-            wheels.iter().map(|wheel| Ok(layer::stored_fragment(&context.store, &wheel.key)?.is_some()));
-        let stored = stored.collect::<Result<Vec<bool>, Error>>()?;
+        let stored = stored(context, &wheels)?;
         let records = context.records.as_ref().filter(|_| !stored.iter().all(|&stored| stored));
         let record = match records {
             Some(records) => records.environment(&context.store, key).await?,
             None => None,
         };
-        let record = record.and_then(|record| Some((recall(&record, &wheels, &planned, &skeleton)?, record)));
+        let record = record.filter(|record| record.layers.last() == Some(&*skeleton.layer));
+        let record = record
+            .and_then(|record| Some((recall(&record, &wheels, &planned, &skeleton.layer.key)?, record)));
         let recalled = record.is_some();
         let (collisions, remote) = match record {
             Some((collisions, record)) => (collisions, usable(context, &record.layers).await?),
@@ -273,6 +273,15 @@ impl Assembly {
         Ok(Made { layer, role: Role::Environment, packages, origin })
     }
 
+    /// A layer of code, unless there is none.
+    pub async fn code(
+        &self,
+        context: &Context<'_>,
+        entries: Vec<layer::FileEntry>,
+    ) -> Result<Option<Made>, Error> {
+        if entries.is_empty() { Ok(None) } else { self.files(context, Role::Code, entries).await.map(Some) }
+    }
+
     /// A layer of plain files: the skeleton, or code.
     pub async fn files(
         &self,
@@ -287,18 +296,23 @@ impl Assembly {
     }
 }
 
+/// For each wheel, whether its fragment is in the store.
+pub fn stored(context: &Context<'_>, wheels: &[Wheel<'_>]) -> Result<Vec<bool>, Error> {
+    wheels.iter().map(|wheel| Ok(layer::stored_fragment(&context.store, &wheel.key)?.is_some())).collect()
+}
+
 /// The key of the layer of a group.
-fn group_key(wheels: &[Wheel<'_>], group: &[usize]) -> Key {
+pub fn group_key(wheels: &[Wheel<'_>], group: &[usize]) -> Key {
     let keys: Vec<Key> = group.iter().map(|&i| wheels[i].key).collect();
     layer::layer_key(&keys)
 }
 
 /// What collides in an environment, by its record; `None` if the record is not about these wheels.
-fn recall(
+pub fn recall(
     record: &EnvironmentRecord,
     wheels: &[Wheel<'_>],
     planned: &[Vec<usize>],
-    skeleton: &Made,
+    skeleton: &Key,
 ) -> Option<Vec<Collision>> {
     let place = |key: &Key| wheels.iter().position(|wheel| wheel.key == *key);
     let collision = |clash: &Clash| {
@@ -310,9 +324,8 @@ fn recall(
     };
     let collisions = record.collisions.iter().map(collision).collect::<Option<Vec<_>>>()?;
     let groups = layer::join_colliding(planned.to_vec(), &collisions);
-    let expected = groups.iter().map(|group| group_key(wheels, group)).chain([skeleton.layer.key]);
-    let right = record.layers.iter().map(|layer| layer.key).eq(expected)
-        && record.layers.last() == Some(&*skeleton.layer);
+    let expected = groups.iter().map(|group| group_key(wheels, group)).chain([*skeleton]);
+    let right = record.layers.iter().map(|layer| layer.key).eq(expected);
     if !right {
         tracing::debug!("the record of an environment is ignored: its layers are others");
     }
@@ -320,7 +333,7 @@ fn recall(
 }
 
 /// Those of the layers that the registry still has.
-async fn usable(context: &Context<'_>, layers: &[Layer]) -> Result<Remote, Error> {
+pub async fn usable(context: &Context<'_>, layers: &[Layer]) -> Result<Remote, Error> {
     let Some(records) = &context.records else { return Ok(Remote::new()) };
     let ask = layers.iter().map(|layer| async move {
         let usable = records.is_usable(context, layer).await?;
@@ -329,7 +342,8 @@ async fn usable(context: &Context<'_>, layers: &[Layer]) -> Result<Remote, Error
     Ok(try_join_all(ask).await?.into_iter().flatten().collect())
 }
 
-fn warning(wheels: &[Wheel<'_>], collision: &Collision) -> Warning {
+/// Tells which distribution's file is lost.
+pub fn warning(wheels: &[Wheel<'_>], collision: &Collision) -> Warning {
     let name = |index: usize| format!("{} {}", wheels[index].pin.name, wheels[index].pin.version);
     Warning::general(format!(
         "{} and {} both install `{}`, and differ: the latter's stays",

@@ -2,8 +2,8 @@
 
 use super::Error;
 use super::locks::Locked;
-use super::report::WarningReport;
 use crate::layer::{FileEntry, FileKind, FileSource};
+use crate::model::Warning;
 use crate::project::{self, CodeFile, CodeFileKind, Project};
 
 /// The files of the two code layers of an image.
@@ -15,14 +15,10 @@ pub struct Code {
 }
 
 /// Lists the files; their bytes are read later.
-pub fn files(
-    project: &Project,
-    locked: &Locked<'_>,
-    warnings: &mut Vec<WarningReport>,
-) -> Result<Code, Error> {
+pub fn files(project: &Project, locked: &Locked<'_>, warnings: &mut Vec<Warning>) -> Result<Code, Error> {
     let component = locked.unit.component;
     let files = project::code_files(project, component)?;
-    warnings.extend(files.warnings.iter().map(Into::into));
+    warnings.extend(files.warnings);
     let shared = files.shared.iter().map(entry).collect();
     let mut own: Vec<FileEntry> = files.own.iter().map(entry).collect();
     if let Some(package) = &component.package {

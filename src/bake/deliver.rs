@@ -86,7 +86,6 @@ pub struct Delivered {
 
 /// Where the images of a run go.
 pub struct Destinations {
-    push: Option<String>,
     layout: Option<Arc<Layout>>,
     tags: Vec<String>,
     /// For each blob a repository that has it, to mount it from. Who delivers the blob first holds the lock.
@@ -107,8 +106,8 @@ impl Destinations {
             )),
             None => None,
         };
-        let (push, tags) = (delivery.push.clone(), delivery.tags.clone());
-        Ok(Self { push, layout, tags, homes: Mutex::default(), written: AtomicU64::new(0) })
+        let tags = delivery.tags.clone();
+        Ok(Self { layout, tags, homes: Mutex::default(), written: AtomicU64::new(0) })
     }
 
     /// Bytes written into a layout so far.
@@ -116,26 +115,11 @@ impl Destinations {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// The repository that an image would be pushed to.
-    pub fn repository(
-        &self,
-        context: &Context<'_>,
-        name: &str,
-    ) -> Result<Option<(Reference, Repository)>, Error> {
-        let Some(prefix) = &self.push else { return Ok(None) };
-        let text = format!("{prefix}/{name}");
-        let reference: Reference = text.parse().map_err(|error: <Reference as FromStr>::Err| {
-            Error::Reference { text: text.clone(), reason: error.to_string() }
-        })?;
-        let repository = context.registries.repository(&reference);
-        Ok(Some((reference, repository)))
-    }
-
     /// Delivers an image everywhere.
     pub async fn deliver(&self, context: &Context<'_>, finished: &Finished) -> Result<Delivered, Error> {
         let _running = context.clocks.push.start();
         let pushed = async {
-            match self.repository(context, &finished.name)? {
+            match repository(context, &finished.name)? {
                 None => Ok(None),
                 Some((reference, repository)) => {
                     let transfers = self.push(context, &repository, finished).await?;
@@ -292,6 +276,17 @@ impl Destinations {
         self.written.fetch_add(size, Ordering::Relaxed);
         Ok(Transfer::Uploaded)
     }
+}
+
+/// The repository that an image would be pushed to.
+pub fn repository(context: &Context<'_>, name: &str) -> Result<Option<(Reference, Repository)>, Error> {
+    let Some(prefix) = &context.options.delivery.push else { return Ok(None) };
+    let text = format!("{prefix}/{name}");
+    let reference: Reference = text.parse().map_err(|error: <Reference as FromStr>::Err| {
+        Error::Reference { text: text.clone(), reason: error.to_string() }
+    })?;
+    let repository = context.registries.repository(&reference);
+    Ok(Some((reference, repository)))
 }
 
 fn document(document: &Document) -> Blob {

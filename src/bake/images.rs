@@ -11,13 +11,13 @@ use super::deliver::{Blob, Content, Destinations, Finished};
 use super::locks::Locked;
 use super::report::{
     EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PlatformReport, Report, Role,
-    Transfer, WarningReport,
+    Transfer,
 };
-use super::{Error, Goal, code, plan, skeleton};
+use super::{Error, Goal, code, deliver, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
-use crate::model::Origin;
+use crate::model::{Origin, Warning};
 use crate::project::{self, Asset, Environment};
 
 /// The layers that an image may have, the base's included. Runtimes stop at 125 to 127; long before that, every layer
@@ -33,27 +33,25 @@ const README_LIMIT: usize = 32 * 1024;
 /// Makes every image, or plans it. Images that fail are left out, and their errors go to `failures`.
 pub async fn make(
     context: &Context<'_>,
-    locked: Vec<Locked<'_>>,
+    locked: &[Locked<'_>],
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) {
-    report.environments = environments(&locked);
+    report.environments = environments(locked);
+    if context.goal == Goal::Plan {
+        return plan::make(context, locked, report, failures).await;
+    }
     let destinations = match Destinations::new(context) {
         Ok(destinations) => destinations,
         Err(error) => return failures.push(error),
     };
     let assembly = Assembly::default();
-    let work = locked.iter().map(|locked| async {
-        match context.goal {
-            Goal::Plan => plan::image(context, locked).await,
-            _ => build(context, &assembly, &destinations, locked).await,
-        }
-    });
+    let work = locked.iter().map(|locked| build(context, &assembly, &destinations, locked));
     for outcome in join_all(work).await {
         match outcome {
             Ok((image, warnings)) => {
                 report.images.push(image);
-                report.warnings.extend(warnings);
+                report.warnings.extend(warnings.iter().map(Into::into));
             }
             Err(error) => failures.push(error),
         }
@@ -122,7 +120,7 @@ async fn build(
     assembly: &Assembly,
     destinations: &Destinations,
     locked: &Locked<'_>,
-) -> Result<(ImageReport, Vec<WarningReport>), Error> {
+) -> Result<(ImageReport, Vec<Warning>), Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
     let code = code::files(context.project, locked, &mut warnings)?;
@@ -130,20 +128,15 @@ async fn build(
         let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
     };
-    let (environment, shared, own) = try_join3(
-        environment,
-        assembly.files(context, Role::Code, code.shared),
-        assembly.files(context, Role::Code, code.own),
-    )
-    .await?;
-    warnings.extend(environment.warnings.iter().map(Into::into));
+    let (environment, shared, own) =
+        try_join3(environment, assembly.code(context, code.shared), assembly.code(context, code.own)).await?;
+    warnings.extend(environment.warnings.iter().cloned());
 
     let mut layers = environment.layers.clone();
-    layers.extend([shared, own].into_iter().filter(|made| !made.layer.pieces.is_empty()));
+    layers.extend([shared, own].into_iter().flatten());
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
-    let spec = spec(context, locked, base, &name, &new);
-    let image = image::compose(&spec).map_err(|source| Error::Image { image: name.clone(), source })?;
+    let image = compose(context, locked, base, &name, &new)?;
 
     let base_layers = base.image.layers().iter().enumerate();
     let blobs = base_layers
@@ -164,7 +157,7 @@ async fn build(
     let delivered = destinations.deliver(context, &finished).await?;
     if let Some(records) = &context.records {
         let _running = context.clocks.push.start();
-        let pushed = destinations.repository(context, &finished.name)?.map(|(_, repository)| repository);
+        let pushed = deliver::repository(context, &finished.name)?.map(|(_, repository)| repository);
         records.write_environment(context, &environment, pushed.as_ref()).await?;
     }
 
@@ -178,6 +171,18 @@ async fn build(
     image.reference = delivered.reference;
     image.tags = delivered.tags;
     Ok((image, warnings))
+}
+
+/// The documents of the image that has these layers above the base's.
+pub fn compose(
+    context: &Context<'_>,
+    locked: &Locked<'_>,
+    base: &Base,
+    name: &str,
+    layers: &[image::Layer],
+) -> Result<image::Image, Error> {
+    let spec = spec(context, locked, base, name, layers);
+    image::compose(&spec).map_err(|source| Error::Image { image: name.to_owned(), source })
 }
 
 /// What the report says of a base's layers.
@@ -264,7 +269,8 @@ fn spec<'s>(
     }
 }
 
-fn image_layer(made: &Made) -> image::Layer {
+/// What the image's documents say of a layer.
+pub fn image_layer(made: &Made) -> image::Layer {
     let packages: Vec<&str> = made.packages.iter().map(|package| &*package.name).collect();
     let created_by = match made.role {
         Role::Code => "code".to_owned(),

@@ -22,10 +22,11 @@ mod skeleton;
 pub use error::{Error, with_causes};
 pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
 pub use progress::{Event, Progress};
+pub use records::CacheKey;
 pub use report::{
     EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
-    OriginReport, PackageReport, PlatformReport, Report, Role, Timings, Transfer, TransferReport,
-    WarningReport,
+    OriginReport, PackageReport, PlannedReport, PlatformReport, Report, Role, Timings, Transfer,
+    TransferReport, WarningReport,
 };
 pub use resolving::{Resolving, Sources};
 
@@ -88,7 +89,7 @@ async fn stages(
     let units = environments::prepare(&context, &components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;
     if matches!(goal, Goal::Build | Goal::Plan) {
-        images::make(&context, locked, report, failures).await;
+        images::make(&context, &locked, report, failures).await;
     }
     context.account(report);
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Resolving;
+use super::{CacheKey, Resolving};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 
@@ -54,6 +54,8 @@ pub struct RemoteCache {
     pub repository: Option<String>,
     /// Whether layers that they name are read and hashed before they are used.
     pub verify: bool,
+    /// The key that seals records, and that they must be sealed with.
+    pub key: Option<CacheKey>,
 }
 
 /// What a run works with.

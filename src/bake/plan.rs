@@ -1,72 +1,312 @@
-//! What a build would do, without doing it.
+//! What a build would do, without doing it: nothing is locked, downloaded, written or sent, only asked for.
 
-use super::Error;
-use super::assemble::{Made, groups, packages, wheels};
-use super::code;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::{join_all, try_join_all};
+
+use super::assemble::{self, Made, Remote, Wheel, groups, packages, wheels};
 use super::context::Context;
-use super::images::{base_reports, distribution_budget, foundation, image_report, layer_report};
+use super::images::{
+    base_reports, compose, distribution_budget, foundation, image_layer, image_report, layer_report,
+};
 use super::locks::Locked;
-use super::report::{ImageReport, LayerOrigin, LayerReport, Role, Transfer, WarningReport};
-use super::skeleton;
-use crate::layer;
-use crate::model::Key;
+use super::report::{ImageReport, LayerOrigin, LayerReport, PlannedReport, Report, Role, Transfer};
+use super::{Error, code, skeleton};
+use crate::base::Base;
+use crate::layer::{self, Collision, FileEntry, Layer};
+use crate::model::{Digest, Key, Pin, Warning};
+use crate::project;
+use crate::registry::{self, Layout, Repository};
 
-/// The image as it would be: exact where the store knows a layer, estimated elsewhere.
-pub async fn image(
+/// Plans every image. Those that fail are left out, and their errors go to `failures`.
+pub async fn make(
     context: &Context<'_>,
-    locked: &Locked<'_>,
-) -> Result<(ImageReport, Vec<WarningReport>), Error> {
-    let (base, python) = foundation(locked)?;
-    let mut warnings = Vec::new();
-    let mut layers = base_reports(base);
-
-    let wheels = wheels(&locked.lock)?;
-    for group in groups(&wheels, distribution_budget(base)) {
-        let keys: Vec<Key> = group.iter().map(|&i| wheels[i].key).collect();
-        let sizes = group.iter().map(|&i| wheels[i].pin.archive.size);
-        let key = layer::layer_key(&keys);
-        layers.push(match layer::stored_layer(&context.store, &key)? {
-            Some(layer) => {
-                let made = Made {
-                    layer: layer.into(),
-                    role: Role::Environment,
-                    packages: packages(&wheels, &group),
-                    origin: LayerOrigin::Store,
-                };
-                layer_report(&made, Transfer::None)
+    locked: &[Locked<'_>],
+    report: &mut Report,
+    failures: &mut Vec<Error>,
+) {
+    let mut total = Total::default();
+    for outcome in join_all(locked.iter().map(|locked| image(context, locked))).await {
+        match outcome {
+            Ok(Image { image, warnings, downloads }) => {
+                report.images.push(total.add(image, &downloads));
+                report.warnings.extend(warnings.iter().map(Into::into));
             }
-            None => LayerReport {
-                estimated_size: sizes.sum(),
-                packages: packages(&wheels, &group),
-                ..unknown(Some(key), Role::Environment)
-            },
-        });
-    }
-
-    let code = code::files(context.project, locked, &mut warnings)?;
-    let parts =
-        [(Role::Environment, skeleton::entries(python)), (Role::Code, code.shared), (Role::Code, code.own)];
-    for (role, entries) in parts {
-        if !entries.is_empty() {
-            let size = entries.iter().map(layer::FileEntry::size_hint).sum();
-            layers.push(LayerReport { estimated_size: Some(size), ..unknown(None, role) });
+            Err(error) => failures.push(error),
         }
     }
-    Ok((image_report(locked, None, layers), warnings))
+    report.planned = Some(total.report);
+}
+
+/// An image as it would be.
+struct Image {
+    image: ImageReport,
+    warnings: Vec<Warning>,
+    /// The wheels that would be downloaded, with their sizes if the lock knows them.
+    downloads: Vec<(Digest, Option<u64>)>,
+}
+
+/// A layer as it would be.
+struct Expected {
+    key: Key,
+    role: Role,
+    packages: Vec<super::PackageReport>,
+    /// The layer, if somebody made it before.
+    found: Option<(Arc<Layer>, LayerOrigin)>,
+    /// About how large it would become.
+    estimated_size: Option<u64>,
+}
+
+impl Expected {
+    fn made(&self) -> Option<Made> {
+        let (layer, origin) = self.found.clone()?;
+        Some(Made { layer, role: self.role, packages: self.packages.clone(), origin })
+    }
+}
+
+async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Error> {
+    let (base, python) = foundation(locked)?;
+    let mut warnings = Vec::new();
+    let code = code::files(context.project, locked, &mut warnings)?;
+    let skeleton = files(context, Role::Environment, skeleton::entries(python)).await?;
+    let (mut layers, downloads) = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
+    layers.push(skeleton);
+    for entries in [code.shared, code.own] {
+        if !entries.is_empty() {
+            layers.push(files(context, Role::Code, entries).await?);
+        }
+    }
+
+    let name = project::image_name(locked.unit.component, locked.unit.environment);
+    let made: Option<Vec<Made>> = layers.iter().map(Expected::made).collect();
+    let whole = match &made {
+        Some(made) => {
+            let layers: Vec<_> = made.iter().map(image_layer).collect();
+            Some(compose(context, locked, base, &name, &layers)?)
+        }
+        None => None,
+    };
+    let digest = whole.as_ref().map(|image| image.manifest.digest);
+    let target = Target::new(context, &name, digest.as_ref()).await?;
+
+    let mut reports = base_reports(base);
+    let home = base.repository();
+    for report in &mut reports {
+        report.transfer = target.transfer(report, home).await?;
+    }
+    for layer in &layers {
+        let mut report = match layer.made() {
+            Some(made) => layer_report(&made, Transfer::None),
+            None => unknown(layer),
+        };
+        let records = context.records.as_ref().filter(|_| report.origin == Some(LayerOrigin::Registry));
+        report.transfer = target.transfer(&report, records.map(super::records::Records::repository)).await?;
+        reports.push(report);
+    }
+    let digest = digest.map(|digest| digest.to_string());
+    Ok(Image { image: image_report(locked, digest, reports), warnings, downloads })
+}
+
+/// The layers of distributions, and the wheels that are wanted for them.
+async fn distributions(
+    context: &Context<'_>,
+    locked: &Locked<'_>,
+    base: &Base,
+    skeleton: &Key,
+    warnings: &mut Vec<Warning>,
+) -> Result<(Vec<Expected>, Vec<(Digest, Option<u64>)>), Error> {
+    let wheels = wheels(&locked.lock)?;
+    let stored = assemble::stored(context, &wheels)?;
+    let planned = groups(&wheels, distribution_budget(base));
+    let (collisions, remote) = known(context, &wheels, &planned, &stored, skeleton).await?;
+    warnings.extend(collisions.iter().map(|collision| assemble::warning(&wheels, collision)));
+    let groups = layer::join_colliding(planned, &collisions);
+    let mut downloads = Vec::new();
+    let layers = groups.iter().map(|group| {
+        let key = assemble::group_key(&wheels, group);
+        let local = group.iter().all(|&i| stored[i]);
+        let pins = || group.iter().map(|&i| wheels[i].pin);
+        let mut found = layer::stored_layer(&context.store, &key)?
+            .filter(|_| local)
+            .map(|layer| (Arc::new(layer), LayerOrigin::Store));
+        if found.is_none() && !local {
+            found = remote.get(&key).map(|layer| (Arc::clone(layer), LayerOrigin::Registry));
+        }
+        if found.is_none() {
+            let missing = group.iter().filter(|&&i| !stored[i]).map(|&i| &wheels[i]);
+            let missing = missing.map(|wheel| (wheel.sha256, wheel.pin.archive.size));
+            downloads.extend(missing.filter(|(sha256, size)| context.store.blob(sha256, *size).is_none()));
+        }
+        let estimated_size = pins().map(|pin: &Pin| pin.archive.size).sum();
+        Ok(Expected {
+            key,
+            role: Role::Environment,
+            packages: packages(&wheels, group),
+            found,
+            estimated_size,
+        })
+    });
+    let layers = layers.collect::<Result<_, Error>>()?;
+    Ok((layers, downloads))
+}
+
+/// What the store and the records know of an environment: its collisions, and the layers that the registry has. Where
+/// a distribution is new to both, what it collides with shows when it is built.
+async fn known(
+    context: &Context<'_>,
+    wheels: &[Wheel<'_>],
+    planned: &[Vec<usize>],
+    stored: &[bool],
+    skeleton: &Key,
+) -> Result<(Vec<Collision>, Remote), Error> {
+    let mut files = vec![Vec::new(); wheels.len()];
+    for (files, wheel) in files.iter_mut().zip(wheels) {
+        *files = layer::fragment_files(&context.store, &wheel.key)?.unwrap_or_default();
+    }
+    let records = context.records.as_ref().filter(|_| !stored.iter().all(|&stored| stored));
+    let Some(records) = records else { return Ok((layer::collisions(&files), Remote::new())) };
+    let keys: Vec<Key> = planned.iter().map(|group| assemble::group_key(wheels, group)).collect();
+    let key = super::records::environment_key(&keys, skeleton);
+    if let Some(record) = records.environment(&context.store, key).await?
+        && let Some(collisions) = assemble::recall(&record, wheels, planned, skeleton)
+    {
+        return Ok((collisions, assemble::usable(context, &record.layers).await?));
+    }
+    let ask = planned.iter().zip(keys).map(|(group, key)| async move {
+        if group.iter().all(|&i| stored[i]) {
+            return Ok::<_, Error>(None);
+        }
+        let Some(record) = records.layer(&context.store, key).await? else { return Ok(None) };
+        let usable = records.is_usable(context, &record.layer).await?;
+        Ok(usable.then_some((group, record)))
+    });
+    let mut remote = Remote::new();
+    for (group, record) in try_join_all(ask).await?.into_iter().flatten() {
+        for (&i, of_member) in group.iter().zip(&record.files) {
+            files[i].clone_from(of_member);
+        }
+        remote.insert(record.layer.key, Arc::new(record.layer.clone()));
+    }
+    Ok((layer::collisions(&files), remote))
+}
+
+/// A layer of plain files.
+async fn files(context: &Context<'_>, role: Role, entries: Vec<FileEntry>) -> Result<Expected, Error> {
+    let store = Arc::clone(&context.store);
+    let find = move || {
+        let size = entries.iter().map(FileEntry::size_hint).sum();
+        let key = layer::files_key(&entries)?;
+        Ok((key, layer::stored_layer(&store, &key)?, size))
+    };
+    let (key, found, size) = context.compute(find).await?;
+    let found = found.map(|layer| (Arc::new(layer), LayerOrigin::Store));
+    Ok(Expected { key, role, packages: Vec::new(), found, estimated_size: Some(size) })
 }
 
 /// A layer that would have to be built.
-fn unknown(key: Option<Key>, role: Role) -> LayerReport {
+fn unknown(layer: &Expected) -> LayerReport {
     LayerReport {
-        key: key.map(|key| key.to_string()),
+        key: Some(layer.key.to_string()),
         digest: None,
         diff_id: None,
         size: None,
         uncompressed_size: None,
-        estimated_size: None,
-        role,
-        packages: Vec::new(),
+        estimated_size: layer.estimated_size,
+        role: layer.role,
+        packages: layer.packages.clone(),
         origin: None,
         transfer: Transfer::None,
+    }
+}
+
+/// Where an image would go.
+struct Target {
+    name: String,
+    repository: Option<Repository>,
+    layout: Option<Layout>,
+    anywhere: bool,
+    /// Whether the very image is there, with all its layers.
+    whole: bool,
+}
+
+impl Target {
+    async fn new(context: &Context<'_>, name: &str, digest: Option<&Digest>) -> Result<Self, Error> {
+        let delivery = &context.options.delivery;
+        let repository = super::deliver::repository(context, name)?.map(|(_, repository)| repository);
+        let failed = |source| Error::Deliver { image: name.to_owned(), source };
+        let mut whole = false;
+        if let (Some(repository), Some(digest)) = (&repository, digest) {
+            let tags = delivery.tags.iter().map(|tag| repository.manifest(tag));
+            let tags = try_join_all(tags).await.map_err(failed)?;
+            whole = tags.iter().flatten().any(|manifest| manifest.digest == *digest);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            repository,
+            // What is not there yet will be created.
+            layout: delivery.output.as_ref().and_then(|path| Layout::open(path).ok()),
+            anywhere: delivery.push.is_some() || delivery.output.is_some(),
+            whole,
+        })
+    }
+
+    /// How a layer would get there; `home` is the repository that has it, if one does.
+    async fn transfer(&self, layer: &LayerReport, home: Option<&Repository>) -> Result<Transfer, Error> {
+        if !self.anywhere {
+            return Ok(Transfer::None);
+        }
+        let digest = layer.digest.as_ref().and_then(|digest| digest.parse::<Digest>().ok());
+        let (Some(digest), Some(size)) = (digest, layer.size) else { return Ok(Transfer::Uploaded) };
+        let Some(repository) = &self.repository else {
+            let present = self.layout.as_ref().is_some_and(|layout| layout.has_blob(&digest, size));
+            return Ok(if present { Transfer::Present } else { Transfer::Uploaded });
+        };
+        let failed = |source: registry::Error| Error::Deliver { image: self.name.clone(), source };
+        Ok(if self.whole || repository.has_blob(&digest).await.map_err(failed)? {
+            Transfer::Present
+        } else if home.is_some_and(|home| home.same_registry(repository)) {
+            Transfer::Mounted
+        } else {
+            Transfer::Uploaded
+        })
+    }
+}
+
+/// The work for all images together: what several share is done once.
+#[derive(Default)]
+struct Total {
+    report: PlannedReport,
+    wheels: HashSet<Digest>,
+    built: HashSet<String>,
+    sent: HashSet<String>,
+}
+
+impl Total {
+    /// Counts an image's work, and gives its report as it is after that of the images before it.
+    fn add(&mut self, mut image: ImageReport, downloads: &[(Digest, Option<u64>)]) -> ImageReport {
+        let total = &mut self.report;
+        for (sha256, size) in downloads {
+            if self.wheels.insert(*sha256) {
+                total.downloads += 1;
+                total.download_bytes += size.unwrap_or(0);
+                total.exact &= size.is_some();
+            }
+        }
+        for layer in image.platforms.iter_mut().flat_map(|platform| &mut platform.layers) {
+            let Some(identity) = layer.digest.clone().or_else(|| layer.key.clone()) else { continue };
+            if layer.origin.is_none() && self.built.insert(identity.clone()) {
+                total.layers_to_build += 1;
+            }
+            if layer.transfer == Transfer::Uploaded {
+                if self.sent.insert(identity) {
+                    total.upload_bytes += layer.size.or(layer.estimated_size).unwrap_or(0);
+                    total.exact &= layer.size.is_some();
+                } else {
+                    layer.transfer = Transfer::Mounted;
+                }
+            }
+        }
+        image
     }
 }

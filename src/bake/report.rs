@@ -26,6 +26,9 @@ pub struct Report {
     pub timings: Timings,
     /// What went over the network.
     pub transfer: TransferReport,
+    /// What a build would have to do; of a plan alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<PlannedReport>,
     /// What the user should know.
     pub warnings: Vec<WarningReport>,
     /// What failed.
@@ -160,6 +163,28 @@ pub enum LockStatus {
     Unchanged,
     /// Another tool's, used as it is.
     Foreign,
+}
+
+/// The work that a plan foresees, for all images together. What several of them share counts once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlannedReport {
+    /// Distributions to download.
+    pub downloads: u64,
+    /// Their bytes.
+    pub download_bytes: u64,
+    /// Layers to build.
+    pub layers_to_build: u64,
+    /// Bytes of layers to send, or to write into a layout.
+    pub upload_bytes: u64,
+    /// Whether the bytes are known, and not estimated.
+    pub exact: bool,
+}
+
+impl Default for PlannedReport {
+    fn default() -> Self {
+        Self { downloads: 0, download_bytes: 0, layers_to_build: 0, upload_bytes: 0, exact: true }
+    }
 }
 
 /// A lock.

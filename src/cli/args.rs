@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::resolving::ResolvingArguments;
-use crate::bake::{Delivery, Freshness, Options, RemoteCache};
+use crate::bake::{CacheKey, Delivery, Freshness, Options, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 
@@ -248,6 +248,7 @@ impl BuildArguments {
             off: self.no_remote_cache,
             repository: self.cache_repo.clone(),
             verify: self.verify_cache,
+            key: cache_key()?,
         };
         Ok(options)
     }
@@ -261,6 +262,17 @@ impl LockArguments {
             options.freshness = Freshness::Upgrade;
         }
         Ok(options)
+    }
+}
+
+/// The key of the records, which only the environment gives: arguments are seen by others on the machine.
+fn cache_key() -> Result<Option<CacheKey>, String> {
+    match std::env::var("BAKEHOUSE_CACHE_KEY") {
+        Ok(secret) if !secret.is_empty() => match CacheKey::new(&secret) {
+            None => Err("BAKEHOUSE_CACHE_KEY: a key has at least 16 bytes".to_owned()),
+            key => Ok(key),
+        },
+        _ => Ok(None),
     }
 }
 

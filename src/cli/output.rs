@@ -201,6 +201,12 @@ fn plan(report: &Report) -> String {
                     Some(LayerOrigin::Registry) => "in the registry",
                     Some(LayerOrigin::Built) | None => "to build",
                 };
+                let transfer = match layer.transfer {
+                    Transfer::Uploaded => "to send",
+                    Transfer::Mounted => "to mount",
+                    Transfer::Present => "present",
+                    Transfer::None => "",
+                };
                 let bytes = match (layer.size, layer.estimated_size) {
                     (Some(bytes), _) => size(bytes),
                     (None, Some(bytes)) => format!("about {}", size(bytes)),
@@ -211,9 +217,20 @@ fn plan(report: &Report) -> String {
                     .iter()
                     .map(|package| format!("{} {}", package.name, package.version))
                     .collect();
-                text += &format!("    {role:<12} {origin:<14} {bytes:>15}  {}\n", packages.join(", "));
+                let packages = packages.join(", ");
+                text += &format!("    {role:<12} {origin:<15} {transfer:<8} {bytes:>15}  {packages}\n");
             }
         }
+    }
+    if let Some(planned) = &report.planned {
+        let about = if planned.exact { "" } else { "about " };
+        text += &format!(
+            "\na build would download {} distributions ({about}{}), build {} layers and send {about}{}\n",
+            planned.downloads,
+            size(planned.download_bytes),
+            planned.layers_to_build,
+            size(planned.upload_bytes),
+        );
     }
     text
 }

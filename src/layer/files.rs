@@ -69,6 +69,13 @@ pub enum FileSource {
     Path(PathBuf),
 }
 
+/// The key of the layer that [`files_layer`] makes of `entries`.
+pub fn files_key(entries: &[FileEntry]) -> Result<Key, Error> {
+    let entries = ordered(entries)?;
+    let contents = entries.iter().map(|entry| Content::of(entry)).collect::<Result<Vec<_>, _>>()?;
+    Ok(layer_key(&[piece_key(&entries, &contents)]))
+}
+
 /// Makes a layer of `entries`, in whatever order they are given. Its key follows from what is in it, so that a layer
 /// with the same content is found in the store whenever and wherever the files were written; the second value tells
 /// whether it had to be made.

@@ -22,7 +22,7 @@ mod tar;
 
 pub use assemble::{Layer, LayerReader, Piece, assemble, layer_key, open, stored_layer};
 pub use error::Error;
-pub use files::{FileEntry, FileKind, FileSource, files_layer};
+pub use files::{FileEntry, FileKind, FileSource, files_key, files_layer};
 pub use fragment::{
     Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key, stored_fragment,
 };

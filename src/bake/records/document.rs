@@ -4,12 +4,15 @@
 //! The config states their diff IDs as that of any image does, and carries the record besides. A config that is not
 //! large also stands in the manifest itself (the `data` of its descriptor), so that one request gives everything.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::seal::CacheKey;
 use crate::layer::{self, Layer};
 use crate::model::Digest;
 
@@ -20,6 +23,8 @@ const MAX_CONFIG: u64 = 64 << 20;
 /// The most blobs that a record is about.
 const MAX_PARTS: usize = 256;
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The annotation of the manifest that holds the seal.
+const SEAL: &str = "bakehouse.seal";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 
 /// Why a record cannot be used.
@@ -57,8 +62,13 @@ impl Document {
     /// The media type of the manifest.
     pub const MEDIA_TYPE: &'static str = MANIFEST_TYPE;
 
-    /// The image of a record about `parts`.
-    pub fn new<T: Serialize>(record: &T, parts: &[Part]) -> Result<Self, serde_json::Error> {
+    /// The image of a record about `parts`, for a tag; sealed if there is a key.
+    pub fn new<T: Serialize>(
+        tag: &str,
+        record: &T,
+        parts: &[Part],
+        key: Option<&CacheKey>,
+    ) -> Result<Self, serde_json::Error> {
         let diff_ids: Vec<_> = parts.iter().map(|part| part.diff_id).collect();
         // The wheels of a record may serve any platform.
         let config = json!({
@@ -78,12 +88,15 @@ impl Document {
             .iter()
             .map(|part| json!({"mediaType": layer::MEDIA_TYPE, "digest": part.digest, "size": part.size}))
             .collect();
-        let manifest = json!({
+        let mut manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": descriptor,
             "layers": layers,
         });
+        if let Some(key) = key {
+            manifest["annotations"] = json!({SEAL: key.seal(tag, &config)});
+        }
         Ok(Self { manifest: serde_json::to_vec(&manifest)?, config })
     }
 
@@ -100,6 +113,7 @@ pub struct Head {
     /// The config, if it stands in the manifest.
     pub inline: Option<Vec<u8>>,
     layers: Vec<(Digest, u64)>,
+    seal: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -118,8 +132,10 @@ impl Head {
         struct Manifest {
             config: Descriptor,
             layers: Vec<Descriptor>,
+            #[serde(default)]
+            annotations: BTreeMap<String, String>,
         }
-        let Manifest { config, layers } = serde_json::from_slice(manifest)?;
+        let Manifest { config, layers, mut annotations } = serde_json::from_slice(manifest)?;
         if config.media_type != CONFIG_TYPE || config.size > MAX_CONFIG {
             return Err(Malformed::Wrong("its config is none of an image, or too large"));
         }
@@ -134,7 +150,13 @@ impl Head {
             }
         };
         let layers = layers.iter().map(|layer| (layer.digest, layer.size)).collect();
-        Ok(Self { config: (config.digest, config.size), inline, layers })
+        let seal = annotations.remove(SEAL);
+        Ok(Self { config: (config.digest, config.size), inline, layers, seal })
+    }
+
+    /// Whether whoever holds `key` wrote this record, with this config, for this tag.
+    pub fn is_sealed(&self, key: &CacheKey, tag: &str, config: &[u8]) -> bool {
+        self.seal.as_ref().is_some_and(|seal| key.opens(tag, config, seal))
     }
 
     /// The record and what it is about, from the config's bytes.
@@ -174,7 +196,7 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let parts = [part("a"), part("bc")];
-        let document = Document::new(&"hello", &parts).unwrap();
+        let document = Document::new("l1-a", &"hello", &parts, None).unwrap();
         let head = Head::parse(&document.manifest).unwrap();
         assert_eq!(head.inline.as_deref(), Some(&document.config[..]));
         let (record, read): (String, _) = head.record(&document.config).unwrap();
@@ -183,16 +205,16 @@ mod tests {
 
     #[test]
     fn a_large_config_stands_apart() {
-        let document = Document::new(&"x".repeat(INLINE), &[part("a")]).unwrap();
+        let document = Document::new("l1-a", &"x".repeat(INLINE), &[part("a")], None).unwrap();
         assert!(document.manifest.len() < 1000);
         assert_eq!(Head::parse(&document.manifest).unwrap().inline, None);
     }
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        let document = Document::new(&1, &[part("a")]).unwrap();
+        let document = Document::new("l1-a", &1, &[part("a")], None).unwrap();
         let head = Head::parse(&document.manifest).unwrap();
-        let other = Document::new(&2, &[part("a")]).unwrap();
+        let other = Document::new("l1-a", &2, &[part("a")], None).unwrap();
         assert!(head.record::<u32>(&other.config).is_err(), "another config");
         assert!(head.record::<String>(&document.config).is_err(), "another kind of record");
         for (from, to) in [("image.config", "image.other"), ("tar+gzip", "tar"), ("\"layers\"", "\"parts\"")]

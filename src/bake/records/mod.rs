@@ -5,10 +5,13 @@
 //!
 //! Whoever may write to the repository is trusted as to what is in a layer; everything that can be checked is: digests,
 //! sizes, diff IDs, that a record is about what it was asked for, and that the blobs are there. A record that is wrong
-//! counts as absent. No trouble with the repository fails a build: it is told as a warning.
+//! counts as absent, and so does one without the [seal](CacheKey) of a key that is set. No trouble with the repository fails a build: it is told as a warning.
 
 mod document;
+mod seal;
 mod write;
+
+pub use seal::CacheKey;
 
 use std::fs;
 use std::str::FromStr;
@@ -20,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::assemble::Once;
 use super::context::Context;
-use super::{Error, Options, with_causes};
+use super::{Error, Goal, Options, with_causes};
 use crate::base::Contents;
 use crate::layer::{InstalledFile, Layer};
 use crate::model::{Digest, Key, KeyHasher, Warning};
@@ -75,6 +78,8 @@ pub struct Records {
     repository: Repository,
     /// Whether layers are read and hashed before they are used.
     verify: bool,
+    /// Seals what is written, and is asked of what is read.
+    key: Option<CacheKey>,
     environments: Once<Key, Option<Arc<EnvironmentRecord>>>,
     layers: Once<Key, Option<Arc<LayerRecord>>>,
     usable: Once<Digest, bool>,
@@ -100,6 +105,7 @@ impl Records {
         Ok(Some(Self {
             repository: registries.repository(&reference),
             verify: cache.verify,
+            key: cache.key.clone(),
             environments: Once::default(),
             layers: Once::default(),
             usable: Once::default(),
@@ -158,7 +164,8 @@ impl Records {
     /// Whether a layer that a record names can be used: a registry's garbage collection may have taken it.
     pub async fn is_usable(&self, context: &Context<'_>, layer: &Layer) -> Result<bool, Error> {
         let ask = || async {
-            Ok(if self.verify {
+            // A plan reads nothing.
+            Ok(if self.verify && context.goal == Goal::Build {
                 self.verify(context, layer).await?
             } else {
                 self.repository.has_blob(&layer.digest).await.unwrap_or_else(|error| {
@@ -225,7 +232,11 @@ impl Records {
                 fs::read(blob.path()).map_err(|_| Malformed::Wrong("its config is gone from the store"))?
             }
         };
-        Ok(Some(head.record(&config)?))
+        let record = head.record(&config)?;
+        if self.key.as_ref().is_some_and(|key| !head.is_sealed(key, tag, &config)) {
+            return Err(Malformed::Wrong("it is not sealed with the key of this build").into());
+        }
+        Ok(Some(record))
     }
 
     /// Takes note of why something cannot be read. What is wrong with one record says nothing of the next.

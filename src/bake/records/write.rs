@@ -82,7 +82,7 @@ impl Records {
         if environment.remembered == Remembered::NotAsked {
             // Everything was in the store, so the registry was not asked.
             let found = self.repository.manifest(&tag).await.unwrap_or_default();
-            let document = Document::new(&record, &parts)?;
+            let document = Document::new(&tag, &record, &parts, self.key.as_ref())?;
             if found.is_some_and(|manifest| manifest.digest == document.digest()) {
                 return Ok(());
             }
@@ -119,7 +119,7 @@ impl Records {
 
     /// Writes a record; the blobs it is about must be there.
     async fn put<T: Serialize>(&self, tag: &str, record: &T, parts: &[Part]) -> Result<(), Failure> {
-        let Document { config, manifest } = Document::new(record, parts)?;
+        let Document { config, manifest } = Document::new(tag, record, parts, self.key.as_ref())?;
         let (digest, size) = (Digest::of(&config), config.len() as u64);
         let config: Arc<[u8]> = config.into();
         let open = || Ok(Box::new(io::Cursor::new(Arc::clone(&config))) as _);
