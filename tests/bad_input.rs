@@ -84,7 +84,16 @@ fn a_broken_requirement_is_told_with_its_line() {
 fn conda_is_refused_and_never_ignored() {
     let world = outerbounds();
     world.write("flows/etl/flow.py", &FLOW.replace("pypi", "conda"));
-    world.fail(&["build"], 10, &["flows/etl/flow.py:", "conda"]);
+    let conda = |goal: &str| world.fail(&[goal], 10, &["flows/etl/flow.py:6", "step `start`", "conda"]);
+    conda("build");
+    conda("lock");
+    let planned = &conda("plan").report["environments"][0];
+    assert_eq!((&planned["kind"], &planned["conda"][0]), (&"conda".into(), &"alpha".into()));
+    // What else is there goes on.
+    world.write("deployments/api/config.yml", "dependencies:\n  pypi:\n    alpha: ''\n");
+    assert_eq!(conda("build").report["images"][0]["component"], "api");
+    world.succeed(&["build", "-c", "api"]);
+    world.succeed(&["lock", "-c", "deployment/api"]);
 }
 
 #[test]
@@ -164,7 +173,7 @@ fn a_python_that_the_base_lacks_tells_the_choices() {
 fn a_base_that_is_not_there() {
     let world = sound();
     world.fail(&["build", "--base", "oci:/no/such/layout"], 10, &["/no/such/layout"]);
-    world.fail(&["build", "--base", "deb://bookworm"], 2, &["deb://"]);
+    world.fail(&["build", "--base", "deb://Book/worm"], 2, &["Debian suite"]);
 }
 
 #[test]

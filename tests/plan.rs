@@ -161,3 +161,42 @@ fn what_images_share_is_planned_once() {
     assert!(distinct.len() < to_build);
     assert_eq!(plan["planned"]["layersToBuild"], distinct.len());
 }
+
+#[test]
+fn a_component_that_cannot_be_read_does_not_keep_others_from_being_planned() {
+    let world = World::new();
+    world.write("obproject.toml", "project = 'p'\n");
+    let flow = |body: &str| {
+        format!(
+            "from obproject import ProjectFlow\nfrom metaflow import *\n\n\nclass F(ProjectFlow):\n{body}"
+        )
+    };
+    let step = "    @step\n    def start(self):\n        pass\n";
+    world.write("flows/good/flow.py", &flow(step));
+    world.write("flows/bad/flow.py", &flow(&format!("    @pypi(packages=make())\n{step}")));
+    world.write("deployments/app/config.yml", "port: 8000\n");
+    let components = |report: &Value| {
+        let all = report["components"].as_array().into_iter().flatten();
+        all.map(|one| one["component"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let plan = ["plan", "--environments"];
+    let of = |names: &[&'static str]| {
+        plan.into_iter().chain(names.iter().flat_map(|n| ["-c", n])).collect::<Vec<_>>()
+    };
+
+    let all = world.fail(&of(&[]), 10, &["flows/bad/flow.py:6", "result of a call"]);
+    assert_eq!(components(&all.report), ["good", "app"]);
+    let good = world.succeed(&of(&["good"]));
+    assert_eq!(components(&good), ["good"]);
+    let warning = &good["warnings"][0];
+    assert_eq!(warning["file"], "flows/bad");
+    assert!(warning["message"].as_str().unwrap().contains("flows/bad/flow.py:6"), "{warning}");
+    let both = world.fail(&of(&["flow/bad", "app"]), 10, &["flows/bad/flow.py:6"]);
+    assert_eq!(components(&both.report), ["app"]);
+    let bad = world.fail(&of(&["bad"]), 10, &["flows/bad/flow.py:6"]);
+    assert_eq!(components(&bad.report), [""; 0]);
+    world.fail(&of(&["ugly"]), 2, &["ugly", "flow/good"]);
+
+    world.write("flows/good/flow.py", "class F(:\n");
+    world.fail(&of(&["good", "bad"]), 10, &["flows/good/flow.py:1", "flows/bad/flow.py:6"]);
+}

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::try_join_all;
 use tokio::sync::OnceCell;
 
+use super::code::Part;
 use super::context::Context;
 use super::records::{self, Clash, EnvironmentRecord, Records};
 use super::report::{LayerOrigin, PackageReport, Role};
 use super::{Error, Event};
-use crate::layer::{self, Collision, Fragment, Layer, WheelInputs};
+use crate::layer::{self, Collision, FileEntry, Fragment, Layer, WheelInputs};
 use crate::lock::Lock;
 use crate::model::{ArchiveKind, Digest, Key, Pin, PythonMinor, Warning, WheelName};
 
@@ -272,28 +273,33 @@ impl Assembly {
         let (layer, origin) = self.layers.get(key, make).await?;
         Ok(Made { layer, role: Role::Environment, packages, origin })
     }
+}
 
-    /// A layer of code, unless there is none.
-    pub async fn code(
-        &self,
-        context: &Context<'_>,
-        entries: Vec<layer::FileEntry>,
-    ) -> Result<Option<Made>, Error> {
-        if entries.is_empty() { Ok(None) } else { self.files(context, Role::Code, entries).await.map(Some) }
+/// A layer of code, unless there is none.
+pub async fn code(context: &Context<'_>, part: &Part) -> Result<Option<Made>, Error> {
+    if part.entries.is_empty() {
+        return Ok(None);
     }
+    let made = part.made.get_or_try_init(|| files(context, Arc::clone(&part.entries))).await?;
+    Ok(Some(of_files(Role::Code, made.clone())))
+}
 
-    /// A layer of plain files: the skeleton, or code.
-    pub async fn files(
-        &self,
-        context: &Context<'_>,
-        role: Role,
-        entries: Vec<layer::FileEntry>,
-    ) -> Result<Made, Error> {
-        let store = Arc::clone(&context.store);
-        let (layer, built) = context.compute(move || Ok(layer::files_layer(&store, &entries)?)).await?;
-        let origin = if built { LayerOrigin::Built } else { LayerOrigin::Store };
-        Ok(Made { layer: Arc::new(layer), role, packages: Vec::new(), origin })
-    }
+/// The layer of an environment's skeleton.
+pub async fn skeleton(context: &Context<'_>, entries: Vec<FileEntry>) -> Result<Made, Error> {
+    Ok(of_files(Role::Environment, files(context, Arc::new(entries)).await?))
+}
+
+/// A layer of plain files, and whether it had to be made.
+async fn files(context: &Context<'_>, entries: Arc<Vec<FileEntry>>) -> Result<(Arc<Layer>, bool), Error> {
+    let store = Arc::clone(&context.store);
+    let make = move || Ok(layer::files_layer(&store, &entries)?);
+    let (layer, built) = context.compute(make).await?;
+    Ok((Arc::new(layer), built))
+}
+
+fn of_files(role: Role, (layer, built): (Arc<Layer>, bool)) -> Made {
+    let origin = if built { LayerOrigin::Built } else { LayerOrigin::Store };
+    Made { layer, role, packages: Vec::new(), origin }
 }
 
 /// For each wheel, whether its fragment is in the store.

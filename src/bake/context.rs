@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::code::Parts;
 use super::records::Records;
 use super::report::Report;
 use super::{Error, Event, Goal, Options, Progress, resolving};
 use crate::index::Index;
-use crate::project::Project;
+use crate::project::{CodeReader, Project};
 use crate::registry::Registries;
 use crate::store::Store;
 use crate::{net, resolve};
@@ -21,6 +22,10 @@ pub struct Context<'a> {
     pub options: &'a Options,
     pub goal: Goal,
     pub project: &'a Project,
+    /// Finds the files of the code layers.
+    pub code: CodeReader<'a>,
+    /// The code layers.
+    pub parts: Parts,
     pub store: Arc<Store>,
     pub index: Index,
     /// The indexes in use, without credentials: part of what a lock is made from.
@@ -32,6 +37,8 @@ pub struct Context<'a> {
     pub registries: Registries,
     /// Counts what is read of base images apart from what is sent.
     pub base_registries: Registries,
+    /// Reads Debian's packages.
+    pub debian: net::Client,
     /// Counts what passes to and from the repository of the records.
     cache_registries: Registries,
     /// What other machines made, if it is to be used.
@@ -57,6 +64,7 @@ impl<'a> Context<'a> {
         options: &'a Options,
         goal: Goal,
         project: &'a Project,
+        code: CodeReader<'a>,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
         let store = Arc::new(Store::open(&options.cache_dir)?);
@@ -71,8 +79,11 @@ impl<'a> Context<'a> {
             index_urls: settings.index_urls().iter().map(net::without_credentials).collect(),
             sources: settings.canonical(),
             resolve_options: resolving::options(options, project),
+            code,
+            parts: Parts::default(),
             index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
             base_registries: registries.counting_apart(),
+            debian: client.counting_apart(),
             records: Records::new(options, &cache_registries)?,
             cache_registries,
             registries,
@@ -106,7 +117,8 @@ impl<'a> Context<'a> {
         report.transfer.index_bytes = index.index_bytes;
         report.transfer.index_requests = index.index_requests;
         report.transfer.distribution_bytes = index.distribution_bytes;
-        report.transfer.base_bytes += self.base_registries.counters().received();
+        report.transfer.base_bytes +=
+            self.base_registries.counters().received() + self.debian.counters().received();
         report.transfer.cache_bytes = self.cache_registries.counters().received();
         report.transfer.uploaded_bytes += self.cache_registries.counters().sent();
         report.transfer.registry_requests = [&self.registries, &self.base_registries, &self.cache_registries]

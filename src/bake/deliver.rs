@@ -1,4 +1,4 @@
-//! Images to their destinations: a registry, a layout, or the store alone.
+//! Images to their destinations: a registry, layouts, archives, or the store alone.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{try_join, try_join_all};
 
+use super::archives::Archives;
 use super::context::Context;
 use super::report::Transfer;
-use super::{Error, Event};
+use super::{Error, Event, Output};
 use crate::base::Base;
 use crate::image::{Document, Image};
 use crate::layer::{self, Layer};
@@ -50,7 +51,7 @@ impl Blob {
     }
 
     /// Makes sure that the bytes can be read on this machine. `name` is the image's.
-    async fn pull(&self, context: &Context<'_>, name: &str) -> Result<(), Error> {
+    pub async fn pull(&self, context: &Context<'_>, name: &str) -> Result<(), Error> {
         match &self.content {
             Content::Base(base, index) => {
                 base.pull_layer(*index, &context.store).await.map_err(|source| base.failed(source))?;
@@ -66,6 +67,7 @@ impl Blob {
 }
 
 /// An image that is complete but for its delivery.
+#[derive(Clone)]
 pub struct Finished {
     /// The image's name, without prefix and tag.
     pub name: String,
@@ -86,7 +88,8 @@ pub struct Delivered {
 
 /// Where the images of a run go.
 pub struct Destinations {
-    layout: Option<Arc<Layout>>,
+    layouts: Vec<Arc<Layout>>,
+    archives: Archives,
     tags: Vec<String>,
     /// For each blob a repository that has it, to mount it from. Who delivers the blob first holds the lock.
     homes: Mutex<HashMap<Digest, Home>>,
@@ -99,18 +102,27 @@ impl Destinations {
     /// The destinations that the options name. Creates the layout.
     pub fn new(context: &Context<'_>) -> Result<Self, Error> {
         let delivery = &context.options.delivery;
-        let layout = match &delivery.output {
-            Some(path) => Some(Arc::new(
-                Layout::create(path)
-                    .map_err(|source| Error::Deliver { image: format!("oci:{}", path.display()), source })?,
-            )),
-            None => None,
-        };
+        let mut layouts = Vec::new();
+        for output in &delivery.outputs {
+            if let Output::Layout(path) = output {
+                let failed = |source| Error::Deliver { image: output.to_string(), source };
+                layouts.push(Arc::new(Layout::create(path).map_err(failed)?));
+            }
+        }
+        let archives = Archives::new(&delivery.outputs)?;
         let tags = delivery.tags.clone();
-        Ok(Self { layout, tags, homes: Mutex::default(), written: AtomicU64::new(0) })
+        Ok(Self { layouts, archives, tags, homes: Mutex::default(), written: AtomicU64::new(0) })
     }
 
-    /// Bytes written into a layout so far.
+    /// Writes what can be written only when all images are there.
+    pub async fn finish(&self, context: &Context<'_>) -> Result<(), Error> {
+        let _running = context.clocks.push.start();
+        let written = self.archives.write(context, &self.tags).await?;
+        self.written.fetch_add(written, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Bytes written into layouts and archives so far.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
@@ -129,13 +141,12 @@ impl Destinations {
                 }
             }
         };
-        let written = async {
-            match &self.layout {
-                None => Ok(None),
-                Some(layout) => self.write(context, layout, finished).await.map(Some),
-            }
-        };
-        let (pushed, written) = try_join(pushed, written).await?;
+        let written = self.layouts.iter().map(|layout| self.write(context, layout, finished));
+        let (pushed, written) = try_join(pushed, try_join_all(written)).await?;
+        let mut written = written.into_iter().next();
+        if self.archives.keep(finished) {
+            written = written.or_else(|| Some(vec![Transfer::Uploaded; finished.layers.len()]));
+        }
         if pushed.is_none() && written.is_none() {
             context.store.put_blob(&finished.image.config.bytes).map_err(Error::Store)?;
             context.store.put_blob(&finished.image.manifest.bytes).map_err(Error::Store)?;
@@ -298,7 +309,7 @@ fn document(document: &Document) -> Blob {
 }
 
 /// Opens the bytes of a blob. One from a registry must have been pulled before.
-fn open(blob: &Blob, store: &Store) -> std::io::Result<Box<dyn Read + Send>> {
+pub fn open(blob: &Blob, store: &Store) -> std::io::Result<Box<dyn Read + Send>> {
     Ok(match &blob.content {
         Content::Base(base, index) => base.open_layer(*index, store).map_err(std::io::Error::other)?,
         Content::Layer(layer) => Box::new(layer::open(store, layer).map_err(std::io::Error::other)?),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::report::Report;
-use super::{Error, Event, Goal};
+use super::{Error, Event, Goal, debian};
 use crate::base::{self, Base, Contents, Python, Source};
 use crate::model::{Key, Libc, PythonMinor, Target, Warning};
-use crate::project::{self, Component, Environment, Project};
+use crate::project::{self, Component, Environment, Project, Unreadable};
 
 /// The C library that wheels are chosen for where no base tells.
 const DEFAULT_LIBC: Libc = Libc::Glibc { major: 2, minor: 28 };
@@ -32,27 +32,83 @@ impl Unit<'_> {
     }
 }
 
-/// The components that the user names, or all.
-pub fn select<'p>(project: &'p Project, names: &[String]) -> Result<Vec<&'p Component>, Error> {
-    let matches = |component: &Component, name: &str| {
-        component.name == name || format!("{}/{}", component.kind, component.name) == name
-    };
+/// The components that the user names, or all, by their projects.
+pub fn select<'p>(
+    projects: &'p [Project],
+    names: &[String],
+) -> Result<Vec<(&'p Project, Vec<&'p Component>)>, Error> {
+    let all = || projects.iter().flat_map(|project| project.components.iter().map(move |c| (project, c)));
     for name in names {
-        if !project.components.iter().any(|component| matches(component, name)) {
-            let known = project.components.iter().map(|c| format!("{}/{}", c.kind, c.name)).collect();
+        if !all().any(|(project, component)| is_named(project, &component.id(), name)) {
+            let known = all().map(|(project, component)| full_name(project, &component.id())).collect();
             return Err(Error::UnknownComponent { name: name.clone(), known });
         }
     }
-    let chosen: Vec<_> = project
-        .components
-        .iter()
-        .filter(|component| names.is_empty() || names.iter().any(|name| matches(component, name)))
-        .collect();
-    if chosen.is_empty() {
-        return Err(Error::NoComponents { project: project.root.clone() });
+    let mut chosen = Vec::new();
+    for project in projects {
+        let is_chosen = |component: &&Component| {
+            names.is_empty() || names.iter().any(|name| is_named(project, &component.id(), name))
+        };
+        let components: Vec<_> = project.components.iter().filter(is_chosen).collect();
+        project::check_names(&components)?;
+        if !components.is_empty() {
+            chosen.push((project, components));
+        }
     }
-    project::check_names(&chosen)?;
-    Ok(chosen)
+    match (&chosen[..], projects) {
+        ([], [project, ..]) => Err(Error::NoComponents { project: project.root.clone() }),
+        _ => Ok(chosen),
+    }
+}
+
+/// Sorts out what of each project cannot be read: it is a failure where it is asked for, and a warning otherwise. The
+/// failures with the places of their projects, and what is left of the names that were asked for; `None` if that is
+/// nothing, although something was.
+pub fn sort_out(
+    projects: &mut [Project],
+    unreadable: Vec<Vec<Unreadable>>,
+    names: &[String],
+) -> (Vec<(usize, project::Error)>, Option<Vec<String>>) {
+    let (mut failures, mut left) = (Vec::new(), names.to_vec());
+    for (place, other) in unreadable
+        .into_iter()
+        .enumerate()
+        .flat_map(|(place, all)| all.into_iter().map(move |one| (place, one)))
+    {
+        let id = other.id();
+        let is_meant = |project: &Project, name: &String| is_named(project, &id, name);
+        if !names.is_empty() && !names.iter().any(|name| is_meant(&projects[place], name)) {
+            let warning = other.warning();
+            projects[place].warnings.push(warning);
+            continue;
+        }
+        left.retain(|name| {
+            let is_there =
+                |project: &Project| project.components.iter().any(|c| is_named(project, &c.id(), name));
+            !is_meant(&projects[place], name) || projects.iter().any(is_there)
+        });
+        failures.push((place, other.error));
+    }
+    (failures, (names.is_empty() || !left.is_empty()).then_some(left))
+}
+
+/// Whether a component is meant by `NAME`, `KIND/NAME`, `PROJECT/KIND/NAME` or `project/PROJECT`; `id` is `KIND/NAME`.
+fn is_named(project: &Project, id: &str, name: &str) -> bool {
+    id == name
+        || id.split_once('/').is_some_and(|(_, own)| own == name)
+        || name == full_name(project, id)
+        || project
+            .member
+            .as_ref()
+            .is_some_and(|member| name.strip_prefix("project/") == Some(member.name.as_str()))
+}
+
+/// The name that tells a component from all others of the run.
+fn full_name(project: &Project, id: &str) -> String {
+    match &project.member {
+        Some(member) => format!("{}/{id}", member.name),
+        None => id.to_owned(),
+    }
 }
 
 /// Finds the base and the target of every environment. Each base is opened once.
@@ -64,18 +120,20 @@ pub async fn prepare<'p>(
     let mut bases: Vec<(Source, Arc<Base>)> = Vec::new();
     let mut units = Vec::new();
     for &component in components {
-        for environment in &component.environments {
-            let base = match base_of(context, environment, report)? {
-                None => None,
-                Some(source) => Some(match bases.iter().find(|(known, _)| *known == source) {
-                    Some((_, base)) => Arc::clone(base),
-                    None => {
-                        let base = Arc::new(open(context, &source).await?);
-                        bases.push((source, Arc::clone(&base)));
-                        base
-                    }
-                }),
-            };
+        for environment in component.environments.iter().filter(|one| one.conda.is_none()) {
+            let source = base_of(context, environment, report)?;
+            let base = Some(match bases.iter().find(|(known, _)| *known == source) {
+                Some((_, base)) => Arc::clone(base),
+                None => {
+                    let base = match &source {
+                        Source::Debian { suite } => debian::open(context, suite, report).await?,
+                        source => open(context, source).await?,
+                    };
+                    let base = Arc::new(base);
+                    bases.push((source, Arc::clone(&base)));
+                    base
+                }
+            });
             units.push(unit(context, component, environment, base)?);
         }
     }
@@ -100,26 +158,31 @@ async fn open(context: &Context<'_>, source: &Source) -> Result<Base, Error> {
 }
 
 /// The base that the command line or the project names; the command line goes first.
-fn base_of(
-    context: &Context<'_>,
-    environment: &Environment,
-    report: &mut Report,
-) -> Result<Option<Source>, Error> {
+fn base_of(context: &Context<'_>, environment: &Environment, report: &mut Report) -> Result<Source, Error> {
     let named = environment.base.as_ref();
     if let Some(source) = &context.options.base {
         if let Some(request) = named {
             let message = format!("the base image {} is replaced by --base {source}", request.reference);
             report.warnings.push((&Warning::at(request.origin.clone(), message)).into());
         }
-        return Ok(Some(source.clone()));
+        return Ok(source.clone());
     }
     match named {
-        Some(request) => Ok(Some(
-            Source::reference(&request.reference)
-                .map_err(|source| Error::BaseReference { origin: request.origin.clone(), source })?,
-        )),
-        None if matches!(context.goal, Goal::Lock | Goal::CheckLocks) => Ok(None),
-        None => Err(Error::NoBase),
+        Some(request) => Source::reference(&request.reference)
+            .map_err(|source| Error::BaseReference { origin: request.origin.clone(), source }),
+        None => {
+            let allowed = |minor| allows(context, environment, minor);
+            Ok(Source::Debian { suite: debian::default_suite(context, allowed)? })
+        }
+    }
+}
+
+/// Whether a Python is one that the command line or the project asks for.
+fn allows(context: &Context<'_>, environment: &Environment, minor: PythonMinor) -> bool {
+    match (context.options.python, &environment.python) {
+        (Some(wanted), _) => minor == wanted,
+        (None, Some(request)) => request.allows(minor),
+        (None, None) => true,
     }
 }
 
@@ -130,11 +193,7 @@ fn unit<'p>(
     environment: &'p Environment,
     base: Option<Arc<Base>>,
 ) -> Result<Unit<'p>, Error> {
-    let allowed = |minor: PythonMinor| match (context.options.python, &environment.python) {
-        (Some(wanted), _) => minor == wanted,
-        (None, Some(request)) => request.allows(minor),
-        (None, None) => true,
-    };
+    let allowed = |minor| allows(context, environment, minor);
     let (python, minor, libc) = match &base {
         Some(base) => {
             let wanted = match (context.options.python, &environment.python) {
@@ -142,7 +201,7 @@ fn unit<'p>(
                 (None, Some(request)) => format!("Python {} ({})", request.specifiers, request.origin),
                 (None, None) => "Python".to_owned(),
             };
-            let python = base.contents.choose(&wanted, allowed)?.clone();
+            let python = base.choose(&wanted, allowed)?.clone();
             let libc = base.contents.libc.unwrap_or(DEFAULT_LIBC);
             (Some(python.clone()), python.minor, libc)
         }

@@ -20,15 +20,28 @@ pub enum Error {
         /// The components there are.
         known: Vec<String>,
     },
+    /// A failure in one of several projects.
+    #[error("project `{project}`, in {path}")]
+    InProject {
+        /// Its name among them.
+        project: String,
+        /// Its directory.
+        path: String,
+        /// What failed.
+        source: Box<Error>,
+    },
     /// The project has nothing to build.
     #[error("the project in {} has no component: no flow, no deployment, no package", project.display())]
     NoComponents {
         /// The project's folder.
         project: PathBuf,
     },
-    /// No base image is named anywhere.
-    #[error("no base image is named")]
-    NoBase,
+    /// No base image is named anywhere, and none that could be made fits.
+    #[error("no base image is named, and the default ones have other Pythons: {found}")]
+    NoBase {
+        /// The Pythons that there would be.
+        found: String,
+    },
     /// Neither a base nor a Python is named for a lock.
     #[error("neither a base image nor one Python version is named")]
     NoPythonNamed,
@@ -118,6 +131,16 @@ pub enum Error {
         /// What it should run.
         reference: String,
     },
+    /// The base does not know the user that the image shall run as.
+    #[error("the base image {base} has no user `{user}`")]
+    UnknownUser {
+        /// The user.
+        user: String,
+        /// The base.
+        base: String,
+        /// The users it has.
+        known: Vec<String>,
+    },
     /// The bytes of a layer cannot be read again.
     #[error("cannot read a layer from the store")]
     Read(#[source] std::io::Error),
@@ -137,10 +160,15 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Project(error) => error.exit_code(),
-            Self::UnknownComponent { .. } | Self::NoBase | Self::NoPythonNamed | Self::Reference { .. } => {
-                ExitCode::Usage
-            }
-            Self::NoComponents { .. } | Self::BaseReference { .. } | Self::Script { .. } => ExitCode::Project,
+            Self::InProject { source, .. } => source.exit_code(),
+            Self::UnknownComponent { .. }
+            | Self::NoBase { .. }
+            | Self::NoPythonNamed
+            | Self::Reference { .. } => ExitCode::Usage,
+            Self::NoComponents { .. }
+            | Self::BaseReference { .. }
+            | Self::Script { .. }
+            | Self::UnknownUser { .. } => ExitCode::Project,
             Self::Base(error) => error.exit_code(),
             Self::Resolve { source, .. } => source.exit_code(),
             Self::Lock(error) => error.exit_code(),
@@ -161,11 +189,19 @@ impl Error {
         let text = |text: &str| Some(text.to_owned());
         match self {
             Self::Project(error) => error.hint(),
+            Self::InProject { source, .. } => source.hint(),
             Self::UnknownComponent { known, .. } => Some(format!("the components are {}", known.join(", "))),
             Self::NoComponents { .. } => {
                 text("put a flow into flows/NAME/flow.py or a deployment into deployments/NAME/config.yml")
             }
-            Self::NoBase => text("name one with --base, or as `image` in the deployment's config.yml"),
+            Self::NoBase { .. } => text("name one with --base, or as `image` in the deployment's config.yml"),
+            Self::UnknownUser { known, .. } if known.is_empty() => {
+                text("name the user by number, such as 1000")
+            }
+            Self::UnknownUser { known, .. } => {
+                let known: Vec<&str> = known.iter().map(String::as_str).take(30).collect();
+                Some(format!("name the user by number, such as 1000, or one of {}", known.join(", ")))
+            }
             Self::NoPythonNamed => text("give --python X.Y, or --base with the image to build on"),
             Self::Base(error) | Self::BaseReference { source: error, .. } => error.hint(),
             Self::Resolve { source, .. } => source.hint(),

@@ -1,6 +1,6 @@
 //! From locked environments to delivered images, or to a plan of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join3};
@@ -13,12 +13,13 @@ use super::report::{
     EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PlatformReport, Report, Role,
     Transfer,
 };
-use super::{Error, Goal, code, deliver, plan, skeleton};
+use super::settings::Running;
+use super::{Error, Goal, assemble, code, deliver, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
-use crate::model::{Origin, Warning};
-use crate::project::{self, Asset, Environment};
+use crate::model::Warning;
+use crate::project::{self, Asset};
 
 /// The layers that an image may have, the base's included. Runtimes stop at 125 to 127; long before that, every layer
 /// costs a pull its share.
@@ -37,7 +38,7 @@ pub async fn make(
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) {
-    report.environments = environments(locked);
+    report.environments.extend(environments(locked));
     if context.goal == Goal::Plan {
         return plan::make(context, locked, report, failures).await;
     }
@@ -56,58 +57,55 @@ pub async fn make(
             Err(error) => failures.push(error),
         }
     }
+    // An archive is whole or not there.
+    if failures.is_empty()
+        && let Err(error) = destinations.finish(context).await
+    {
+        failures.push(error);
+    }
     report.transfer.uploaded_bytes = context.registries.counters().sent() + destinations.written();
 }
 
 /// The distinct environments, in the order of their first use.
 fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
     let mut reports: Vec<EnvironmentReport> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for Locked { unit, lock, id } in locked {
-        if let Some(known) = reports.iter_mut().find(|known| known.id == *id) {
-            known.origins.extend(origins(unit.environment));
-            known.origins.sort();
-            known.origins.dedup();
-            if !known.components.contains(&unit.component.name) {
-                known.components.push(unit.component.name.clone());
-            }
+        if let Some(&place) = places.get(id.as_str()) {
+            let known = &mut reports[place];
+            known.origins.extend(OriginReport::of(unit.environment));
+            known.components.push(unit.component.name.clone());
             continue;
         }
+        places.insert(id, reports.len());
         let mut requirements: Vec<String> =
             unit.environment.requirements.iter().map(ToString::to_string).collect();
         requirements.sort();
         reports.push(EnvironmentReport {
             id: id.clone(),
+            projects: Vec::new(),
             components: vec![unit.component.name.clone()],
             kind: "pypi",
             python: lock.target.python.to_string(),
             base: unit.base.as_ref().map(|base| base.name.clone()),
             requirements,
-            origins: origins(unit.environment),
+            origins: OriginReport::of(unit.environment),
             conda: Vec::new(),
             channels: Vec::new(),
         });
     }
+    for report in &mut reports {
+        report.origins.sort();
+        report.origins.dedup();
+        let mut seen = BTreeSet::new();
+        report.components.retain(|component| seen.insert(component.clone()));
+    }
     reports
-}
-
-/// Where each requirement of an environment is stated, sorted.
-fn origins(environment: &Environment) -> Vec<OriginReport> {
-    let at = |requirement: String, origin: &Origin| OriginReport {
-        requirement,
-        file: origin.file.clone(),
-        line: origin.line,
-    };
-    let python = environment.python.iter();
-    let python = python.map(|python| at(format!("python{}", python.specifiers), &python.origin));
-    let mut origins: Vec<_> =
-        environment.requirements.iter().map(|r| at(r.to_string(), &r.origin)).chain(python).collect();
-    origins.sort();
-    origins
 }
 
 /// The base and interpreter of an environment whose image is wanted.
 pub fn foundation<'l>(locked: &'l Locked<'_>) -> Result<(&'l Arc<Base>, &'l Python), Error> {
-    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoBase)
+    locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoPythonNamed)
 }
 
 /// How many layers the distributions of an environment may take.
@@ -123,20 +121,23 @@ async fn build(
 ) -> Result<(ImageReport, Vec<Warning>), Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let code = code::files(context.project, locked, &mut warnings)?;
+    let running = Running::new(context, locked.unit.component, base)?;
+    let code = code::files(context, locked, &running, &mut warnings)?;
     let environment = async {
-        let skeleton = assembly.files(context, Role::Environment, skeleton::entries(python)).await?;
+        let skeleton = assemble::skeleton(context, skeleton::entries(python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
     };
     let (environment, shared, own) =
-        try_join3(environment, assembly.code(context, code.shared), assembly.code(context, code.own)).await?;
+        try_join3(environment, assemble::code(context, &code.shared), assemble::code(context, &code.own))
+            .await?;
+    code.warn_of_hidden(context, locked, &mut warnings)?;
     warnings.extend(environment.warnings.iter().cloned());
 
     let mut layers = environment.layers.clone();
     layers.extend([shared, own].into_iter().flatten());
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
-    let image = compose(context, locked, base, &name, &new)?;
+    let image = compose(context, locked, &running, base, &name, &new, code.library_path.as_deref())?;
 
     let base_layers = base.image.layers().iter().enumerate();
     let blobs = base_layers
@@ -153,6 +154,7 @@ async fn build(
                 _ => Content::Layer(Arc::clone(&made.layer)),
             },
         }));
+    let name = context.project.repository(&name);
     let finished = Finished { name, layers: blobs.collect(), image };
     let delivered = destinations.deliver(context, &finished).await?;
     if let Some(records) = &context.records {
@@ -177,11 +179,13 @@ async fn build(
 pub fn compose(
     context: &Context<'_>,
     locked: &Locked<'_>,
+    running: &Running,
     base: &Base,
     name: &str,
     layers: &[image::Layer],
+    library_path: Option<&str>,
 ) -> Result<image::Image, Error> {
-    let spec = spec(context, locked, base, name, layers);
+    let spec = spec(context, locked, running, base, name, layers, library_path);
     image::compose(&spec).map_err(|source| Error::Image { image: name.to_owned(), source })
 }
 
@@ -222,6 +226,7 @@ pub fn layer_report(made: &Made, transfer: Transfer) -> LayerReport {
 pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<LayerReport>) -> ImageReport {
     let (component, target) = (locked.unit.component, locked.lock.target);
     ImageReport {
+        project: String::new(),
         component: component.name.clone(),
         kind: component.kind.to_string(),
         environment: locked.id.clone(),
@@ -243,27 +248,26 @@ pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<Lay
 fn spec<'s>(
     context: &Context<'_>,
     locked: &Locked<'_>,
+    running: &Running,
     base: &'s Base,
     name: &str,
     layers: &'s [image::Layer],
+    library_path: Option<&str>,
 ) -> ImageSpec<'s> {
-    let component = locked.unit.component;
-    let run = &component.run;
-    let mut environment = vec![
-        ("VIRTUAL_ENV".to_owned(), format!("/{PREFIX}")),
-        ("FASTBAKERY_IMAGE".to_owned(), format!("{name}:{}", locked.id)),
-    ];
-    if !run.python_path.is_empty() {
-        environment.push(("PYTHONPATH".to_owned(), run.python_path.join(":")));
-    }
-    environment.extend(run.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let settings = &running.settings;
+    let mut labels = labels(context, locked, name);
+    labels.extend(running.labels().clone());
+    labels.extend(context.options.delivery.labels.iter().cloned());
     ImageSpec {
         path_prefix: Some(format!("/{PREFIX}/bin")),
-        env: environment,
-        working_dir: Some(run.working_dir.clone()),
-        cmd: run.command.clone(),
-        exposed_ports: run.ports.iter().map(|port| format!("{port}/tcp")).collect(),
-        labels: labels(context, locked, name),
+        env: running.env(locked, name, library_path),
+        working_dir: Some(running.working_dir.clone()),
+        entrypoint: settings.entrypoint.clone(),
+        cmd: running.command(locked.unit.component),
+        user: settings.user.clone(),
+        exposed_ports: settings.ports.clone(),
+        stop_signal: settings.stop_signal.clone(),
+        labels,
         created: context.options.created,
         ..ImageSpec::new(&base.image, locked.lock.target.platform, layers)
     }
@@ -307,7 +311,6 @@ fn labels(context: &Context<'_>, locked: &Locked<'_>, name: &str) -> BTreeMap<St
         let Asset { kind, name, description, .. } = asset;
         label(&format!("bakehouse.asset.{kind}.{name}"), description.clone().unwrap_or_default());
     }
-    labels.extend(context.options.delivery.labels.iter().cloned());
     labels
 }
 

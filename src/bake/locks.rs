@@ -50,6 +50,7 @@ pub async fn lock<'p>(
             Ok(found) => {
                 report.warnings.extend(found.warnings);
                 report.locks.push(LockReport {
+                    project: String::new(),
                     component: unit.component.name.clone(),
                     steps: unit.environment.steps.clone(),
                     path: unit.environment.lock_path.clone(),

@@ -2,9 +2,12 @@
 //!
 //! [`run`] is the whole of it in one screen; each stage has a file of its own.
 
+mod archives;
 mod assemble;
 mod code;
+mod conda;
 mod context;
+mod debian;
 mod deliver;
 mod environments;
 mod error;
@@ -17,15 +20,18 @@ mod progress;
 mod records;
 mod report;
 mod resolving;
+mod settings;
+mod several;
 mod skeleton;
 
 pub use error::{Error, with_causes};
-pub use options::{Delivery, Freshness, Goal, Options, RemoteCache};
+pub use options::{Debian, Delivery, Freshness, Goal, Options, Output, RemoteCache};
 pub use progress::{Event, Progress};
 pub use records::CacheKey;
 pub use report::{
-    EnvironmentReport, ErrorReport, ImageReport, LayerOrigin, LayerReport, LockReport, LockStatus,
-    OriginReport, PackageReport, PlannedReport, PlatformReport, Report, Role, Timings, Transfer,
+    CodeLayer, CodeReport, ComponentReport, EnvironmentReport, ErrorReport, FileReport, ImageReport,
+    LayerOrigin, LayerReport, LeftOutReport, LibraryReport, LockReport, LockStatus, OriginReport,
+    PackageReport, PlannedReport, PlatformReport, Report, RequestReport, Role, Timings, Transfer,
     TransferReport, WarningReport,
 };
 pub use resolving::{Resolving, Sources};
@@ -33,7 +39,7 @@ pub use resolving::{Resolving, Sources};
 use context::Context;
 
 use crate::model::ExitCode;
-use crate::project;
+use crate::project::{self, CodeReader, Component, Project};
 
 /// What a run came to: the report, which is written even if something failed.
 #[derive(Debug)]
@@ -55,7 +61,7 @@ pub async fn run(options: &Options, goal: Goal, progress: &dyn Progress) -> Outc
     let started = std::time::Instant::now();
     let mut report = Report { version: 1, ..Report::default() };
     let mut failures = Vec::new();
-    if let Err(error) = stages(options, goal, progress, &mut report, &mut failures).await {
+    if let Err(error) = projects(options, goal, progress, &mut report, &mut failures).await {
         failures.push(error);
     }
     report.timings.total_ms = context::millis(started.elapsed());
@@ -65,8 +71,8 @@ pub async fn run(options: &Options, goal: Goal, progress: &dyn Progress) -> Outc
     Outcome { report, codes: failures.iter().map(Error::exit_code).collect() }
 }
 
-/// The stages, in order. What fails for one component alone goes to `failures`, and the others go on.
-async fn stages(
+/// The project that the options name, or each of several.
+async fn projects(
     options: &Options,
     goal: Goal,
     progress: &dyn Progress,
@@ -79,18 +85,59 @@ async fn stages(
         None => project::Selection::detect(&options.project, &variables),
     };
     options.resolving.select(&mut selection);
-    let project = project::discover_with(&options.project, &selection, &variables)?;
+    report.revision = context::revision(&options.project);
+    if let Some(members) = project::members(&options.project)? {
+        return several::stages(options, goal, progress, members, &selection, report, failures).await;
+    }
+    let (project, unreadable) = project::discover_parts(&options.project, &selection, &variables)?;
     report.project.clone_from(&project.name);
-    report.revision = context::revision(&project.root);
-    report.warnings.extend(project.warnings.iter().map(Into::into));
+    let mut projects = [project];
+    let (unread, names) = environments::sort_out(&mut projects, vec![unreadable], &options.components);
+    failures.extend(unread.into_iter().map(|(_, error)| error.into()));
+    let Some(names) = names else { return Ok(()) };
+    let chosen = match environments::select(&projects, &names) {
+        Err(Error::NoComponents { .. }) if !failures.is_empty() => return Ok(()),
+        chosen => chosen?,
+    };
+    for (project, components) in chosen {
+        stages(options, goal, progress, project, &components, report, failures).await?;
+    }
+    Ok(())
+}
 
-    let context = Context::new(options, goal, &project, progress)?;
-    let components = environments::select(&project, &options.components)?;
-    let units = environments::prepare(&context, &components, report).await?;
+/// The stages, in order. What fails for one component alone goes to `failures`, and the others go on.
+async fn stages(
+    options: &Options,
+    goal: Goal,
+    progress: &dyn Progress,
+    project: &Project,
+    components: &[&Component],
+    report: &mut Report,
+    failures: &mut Vec<Error>,
+) -> Result<(), Error> {
+    report.warnings.extend(project.warnings.iter().map(Into::into));
+    if matches!(goal, Goal::Plan | Goal::Environments) {
+        report.components = components.iter().map(|component| ComponentReport::new(component)).collect();
+    }
+    if goal == Goal::Environments {
+        report.belongs_to(project);
+        return Ok(());
+    }
+    let variables = |name: &str| std::env::var(name).ok();
+    let code = CodeReader::new(project, &options.code, &variables)?;
+    if goal == Goal::Files {
+        code::list(&code, components, report, failures);
+        report.belongs_to(project);
+        return Ok(());
+    }
+    let context = Context::new(options, goal, project, code, progress)?;
+    conda::refuse(components, report, failures);
+    let units = environments::prepare(&context, components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;
     if matches!(goal, Goal::Build | Goal::Plan) {
         images::make(&context, &locked, report, failures).await;
     }
+    report.belongs_to(project);
     context.account(report);
     Ok(())
 }

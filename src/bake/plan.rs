@@ -12,7 +12,8 @@ use super::images::{
 };
 use super::locks::Locked;
 use super::report::{ImageReport, LayerOrigin, LayerReport, PlannedReport, Report, Role, Transfer};
-use super::{Error, code, skeleton};
+use super::settings::Running;
+use super::{Error, Output, code, skeleton};
 use crate::base::Base;
 use crate::layer::{self, Collision, FileEntry, Layer};
 use crate::model::{Digest, Key, Pin, Warning};
@@ -68,14 +69,16 @@ impl Expected {
 async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
-    let code = code::files(context.project, locked, &mut warnings)?;
-    let skeleton = files(context, Role::Environment, skeleton::entries(python)).await?;
+    let running = Running::new(context, locked.unit.component, base)?;
+    let code = code::files(context, locked, &running, &mut warnings)?;
+    code.warn_of_hidden(context, locked, &mut warnings)?;
+    let skeleton = Arc::new(skeleton::entries(python));
+    let skeleton = expected(Role::Environment, files(context, skeleton).await?);
     let (mut layers, downloads) = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
     layers.push(skeleton);
-    for entries in [code.shared, code.own] {
-        if !entries.is_empty() {
-            layers.push(files(context, Role::Code, entries).await?);
-        }
+    for part in [&code.shared, &code.own].into_iter().filter(|part| !part.entries.is_empty()) {
+        let planned = part.planned.get_or_try_init(|| files(context, Arc::clone(&part.entries))).await?;
+        layers.push(expected(Role::Code, planned.clone()));
     }
 
     let name = project::image_name(locked.unit.component, locked.unit.environment);
@@ -83,7 +86,7 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     let whole = match &made {
         Some(made) => {
             let layers: Vec<_> = made.iter().map(image_layer).collect();
-            Some(compose(context, locked, base, &name, &layers)?)
+            Some(compose(context, locked, &running, base, &name, &layers, code.library_path.as_deref())?)
         }
         None => None,
     };
@@ -192,16 +195,22 @@ async fn known(
 }
 
 /// A layer of plain files.
-async fn files(context: &Context<'_>, role: Role, entries: Vec<FileEntry>) -> Result<Expected, Error> {
+async fn files(
+    context: &Context<'_>,
+    entries: Arc<Vec<FileEntry>>,
+) -> Result<(Key, Option<Arc<Layer>>, u64), Error> {
     let store = Arc::clone(&context.store);
     let find = move || {
         let size = entries.iter().map(FileEntry::size_hint).sum();
         let key = layer::files_key(&entries)?;
-        Ok((key, layer::stored_layer(&store, &key)?, size))
+        Ok((key, layer::stored_layer(&store, &key)?.map(Arc::new), size))
     };
-    let (key, found, size) = context.compute(find).await?;
-    let found = found.map(|layer| (Arc::new(layer), LayerOrigin::Store));
-    Ok(Expected { key, role, packages: Vec::new(), found, estimated_size: Some(size) })
+    context.compute(find).await
+}
+
+fn expected(role: Role, (key, found, size): (Key, Option<Arc<Layer>>, u64)) -> Expected {
+    let found = found.map(|layer| (layer, LayerOrigin::Store));
+    Expected { key, role, packages: Vec::new(), found, estimated_size: Some(size) }
 }
 
 /// A layer that would have to be built.
@@ -245,8 +254,11 @@ impl Target {
             name: name.to_owned(),
             repository,
             // What is not there yet will be created.
-            layout: delivery.output.as_ref().and_then(|path| Layout::open(path).ok()),
-            anywhere: delivery.push.is_some() || delivery.output.is_some(),
+            layout: delivery.outputs.iter().find_map(|output| match output {
+                Output::Layout(path) => Layout::open(path).ok(),
+                Output::Archive(..) => None,
+            }),
+            anywhere: delivery.push.is_some() || !delivery.outputs.is_empty(),
             whole,
         })
     }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::model::Warning;
+use crate::model::{Origin, Warning};
+use crate::project::{Component, CondaRequest, Environment, Project};
 
 /// Everything a run has to tell.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -16,12 +17,18 @@ pub struct Report {
     pub project: String,
     /// The source revision, where the project is a git checkout.
     pub revision: Option<String>,
+    /// What each component asks for, in a plan.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentReport>,
     /// One entry an image.
     pub images: Vec<ImageReport>,
     /// One entry a lock.
     pub locks: Vec<LockReport>,
     /// The distinct environments.
     pub environments: Vec<EnvironmentReport>,
+    /// What goes into the code layers of each component, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Vec<CodeReport>>,
     /// How long each part took. The parts overlap.
     pub timings: Timings,
     /// What went over the network.
@@ -39,6 +46,8 @@ pub struct Report {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageReport {
+    /// The project's name.
+    pub project: String,
     /// The component's name.
     pub component: String,
     /// `flow`, `deployment` or `package`.
@@ -190,11 +199,13 @@ impl Default for PlannedReport {
 /// A lock.
 #[derive(Debug, Clone, Serialize)]
 pub struct LockReport {
+    /// The project's name.
+    pub project: String,
     /// The component's name.
     pub component: String,
     /// The steps that it is for; empty where the component has one environment.
     pub steps: Vec<String>,
-    /// The file, relative to the project.
+    /// The file, relative to the directory that the run was for.
     pub path: String,
     /// The number of distributions.
     pub packages: usize,
@@ -202,16 +213,90 @@ pub struct LockReport {
     pub status: LockStatus,
 }
 
+/// A component and the environments that its files ask for, before anything is resolved.
+#[derive(Debug, Clone, Serialize)]
+pub struct ComponentReport {
+    /// The project's name.
+    pub project: String,
+    /// The component's name.
+    pub component: String,
+    /// `flow`, `deployment` or `package`.
+    pub kind: String,
+    /// Its folder, relative to the project; empty for the project itself.
+    pub folder: String,
+    /// Its environments, in the order of their first steps.
+    pub environments: Vec<RequestReport>,
+}
+
+/// An environment as the project's files ask for it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestReport {
+    /// The steps that run in it, for a flow.
+    pub steps: Vec<String>,
+    /// The lock's file, relative to the project.
+    pub lock: String,
+    /// The versions of Python that will do; null for the base's own.
+    pub python: Option<String>,
+    /// The base image, if one is named.
+    pub base: Option<String>,
+    /// The requirements, normalised and sorted.
+    pub requirements: Vec<String>,
+    /// Conda packages, as match specifications, sorted.
+    pub conda: Vec<String>,
+    /// Conda channels as they are named, in order.
+    pub channels: Vec<String>,
+    /// Where each of these is stated.
+    pub origins: Vec<OriginReport>,
+}
+
+impl ComponentReport {
+    pub(super) fn new(component: &Component) -> Self {
+        Self {
+            project: String::new(),
+            component: component.name.clone(),
+            kind: component.kind.to_string(),
+            folder: component.folder.clone(),
+            environments: component.environments.iter().map(RequestReport::new).collect(),
+        }
+    }
+}
+
+impl RequestReport {
+    fn new(environment: &Environment) -> Self {
+        let mut requirements: Vec<String> =
+            environment.requirements.iter().map(ToString::to_string).collect();
+        requirements.sort();
+        let mut origins = OriginReport::of(environment);
+        origins.extend(environment.base.iter().map(|base| OriginReport {
+            requirement: format!("base {}", base.reference),
+            file: base.origin.file.clone(),
+            line: base.origin.line,
+        }));
+        Self {
+            steps: environment.steps.clone(),
+            lock: environment.lock_path.clone(),
+            python: environment.python.as_ref().map(|python| python.specifiers.to_string()),
+            base: environment.base.as_ref().map(|base| base.reference.clone()),
+            requirements,
+            conda: environment.conda.as_ref().map(CondaRequest::sorted).unwrap_or_default(),
+            channels: environment.conda.as_ref().map(|conda| conda.channels.clone()).unwrap_or_default(),
+            origins,
+        }
+    }
+}
+
 /// A distinct environment.
 #[derive(Debug, Clone, Serialize)]
 pub struct EnvironmentReport {
     /// Its ID: a hash of what is locked.
     pub id: String,
+    /// The projects that use it.
+    pub projects: Vec<String>,
     /// The components that use it.
     pub components: Vec<String>,
-    /// `pypi`.
+    /// `pypi` or `conda`.
     pub kind: &'static str,
-    /// The Python's minor version.
+    /// The Python's minor version; of a conda environment what is asked for, perhaps nothing.
     pub python: String,
     /// The base image as it was named, if one was.
     pub base: Option<String>,
@@ -219,10 +304,86 @@ pub struct EnvironmentReport {
     pub requirements: Vec<String>,
     /// Where each requirement is stated.
     pub origins: Vec<OriginReport>,
-    /// Conda requirements: none yet.
+    /// Conda packages, as match specifications, sorted.
     pub conda: Vec<String>,
-    /// Conda channels: none yet.
+    /// Conda channels as they are named, in order.
     pub channels: Vec<String>,
+}
+
+/// The files of a component's code layers.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CodeReport {
+    /// The project's name.
+    pub project: String,
+    /// The component's name.
+    pub component: String,
+    /// `flow`, `deployment` or `package`.
+    pub kind: String,
+    /// The sum of the files' sizes in bytes.
+    pub size: u64,
+    /// The files, sorted by path.
+    pub files: Vec<FileReport>,
+    /// The libraries from outside the project that are in the files.
+    pub libraries: Vec<LibraryReport>,
+    /// What is left out, sorted by path.
+    pub left_out: Vec<LeftOutReport>,
+}
+
+/// A library from outside the project.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LibraryReport {
+    /// The name it is imported by.
+    pub name: String,
+    /// Its folder or file on this machine.
+    pub path: String,
+    /// How it was found: `option`, `repository`, `pythonpath` or `environment`.
+    pub origin: String,
+    /// The distribution that it was installed with, if it was.
+    pub distribution: Option<String>,
+}
+
+/// A file of a code layer.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileReport {
+    /// The path in the image, without the leading `/`.
+    pub path: String,
+    /// Its size in bytes; null for a symbolic link.
+    pub size: Option<u64>,
+    /// What it points to, if it is a symbolic link.
+    pub link: Option<String>,
+    /// The layer that holds it.
+    pub layer: CodeLayer,
+    /// Where it is on this machine.
+    pub source: String,
+}
+
+/// A code layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodeLayer {
+    /// What components share.
+    Shared,
+    /// The component's own.
+    Own,
+}
+
+/// A file or directory that is not in a component's code.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftOutReport {
+    /// Relative to the project; of a directory, with `/` at its end.
+    pub path: String,
+    /// Why, as one word.
+    pub reason: &'static str,
+    /// Why, for people.
+    pub message: String,
+    /// The file with the rule that leaves it out, if it is one of the project's own.
+    pub file: Option<String>,
+    /// The rule's line.
+    pub line: Option<u32>,
 }
 
 /// Where a requirement is stated.
@@ -234,6 +395,23 @@ pub struct OriginReport {
     pub file: String,
     /// Its line.
     pub line: Option<u32>,
+}
+
+impl OriginReport {
+    /// Where each requirement of an environment is stated, sorted.
+    pub(super) fn of(environment: &Environment) -> Vec<Self> {
+        let at = |requirement: String, origin: &Origin| Self {
+            requirement,
+            file: origin.file.clone(),
+            line: origin.line,
+        };
+        let python = environment.python.iter();
+        let python = python.map(|python| at(format!("python{}", python.specifiers), &python.origin));
+        let mut origins: Vec<_> =
+            environment.requirements.iter().map(|r| at(r.to_string(), &r.origin)).chain(python).collect();
+        origins.sort();
+        origins
+    }
 }
 
 /// Milliseconds of wall-clock time from the start of a part's first piece to the end of its last.
@@ -306,6 +484,15 @@ pub struct ErrorReport {
 }
 
 impl Report {
+    /// Says of everything here which project it belongs to.
+    pub(super) fn belongs_to(&mut self, project: &Project) {
+        self.components.iter_mut().for_each(|component| component.project.clone_from(&project.name));
+        self.code.iter_mut().flatten().for_each(|code| code.project.clone_from(&project.name));
+        self.images.iter_mut().for_each(|image| image.project.clone_from(&project.name));
+        self.locks.iter_mut().for_each(|lock| lock.project.clone_from(&project.name));
+        self.environments.iter_mut().for_each(|found| found.projects = vec![project.name.clone()]);
+    }
+
     /// The report as JSON text.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self)

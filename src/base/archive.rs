@@ -50,6 +50,12 @@ pub(super) struct Entry {
     pub target: Vec<u8>,
     /// Whether anybody may execute it.
     pub executable: bool,
+    /// The bytes of its content.
+    pub size: u64,
+    /// The permissions; none where the header says nothing usable.
+    pub mode: Option<u32>,
+    /// The owner and the group, 0 where the header says nothing usable.
+    pub owner: (u32, u32),
 }
 
 /// Reads the entries of a tar archive one after another.
@@ -124,7 +130,17 @@ impl<R: Read> Archive<R> {
         if path.len() > MAX_PATH || target.len() > MAX_PATH {
             return Err(refused("a path is longer than Linux takes"));
         }
-        Ok(Entry { kind, path, target, executable: header.mode().is_ok_and(|mode| mode & 0o111 != 0) })
+        let mode = header.mode().ok();
+        let id = |id: io::Result<u64>| id.ok().and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
+        Ok(Entry {
+            kind,
+            path,
+            target,
+            executable: mode.is_some_and(|mode| mode & 0o111 != 0),
+            size: self.content,
+            mode,
+            owner: (id(header.uid()), id(header.gid())),
+        })
     }
 
     /// The content of the current entry, as far as it was not read yet.

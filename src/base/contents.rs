@@ -13,6 +13,30 @@ pub struct Contents {
     pub pythons: Vec<Python>,
     /// The C library.
     pub libc: Option<Libc>,
+    /// Its users, by `/etc/passwd`.
+    pub accounts: Vec<Account>,
+}
+
+/// A user of a base image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The name.
+    pub name: String,
+    /// The number.
+    pub uid: u32,
+    /// The number of the user's own group.
+    pub gid: u32,
+    /// The home, if the image has that directory.
+    pub home: Option<String>,
+}
+
+/// A distribution that is installed for a Python of a base image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Its core metadata: the fields that say what it is, what it requires, and what extras it has.
+    pub metadata: String,
+    /// Its console scripts: name and object reference.
+    pub scripts: Vec<(String, String)>,
 }
 
 /// A CPython in a base image.
@@ -26,12 +50,14 @@ pub struct Python {
     pub executable: String,
     /// The paths by which it was found, in the order of the search: `/usr/bin/python3`.
     pub found_as: Vec<String>,
+    /// What is installed for it, as environments on top of it see it.
+    pub distributions: Vec<Distribution>,
 }
 
 impl Contents {
     /// The key of the record about the image with this manifest digest.
     pub fn key(manifest: &Digest) -> Key {
-        KeyHasher::new("base/1").text(&manifest.to_string()).finish()
+        KeyHasher::new("base/2").text(&manifest.to_string()).finish()
     }
 
     /// The Python to use: the first, in order of preference, that is `allowed`. `wanted` says for people what that is,

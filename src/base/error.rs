@@ -6,6 +6,7 @@ use crate::model::{Digest, ExitCode, Platform};
 use crate::{image, registry, store};
 
 use super::contents::Python;
+use super::debian;
 
 /// What can go wrong with a base image.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,12 @@ pub enum Error {
         /// The Pythons there are.
         found: Vec<Python>,
     },
+    /// Nothing is there to build on.
+    #[error("the base is `scratch`, which is empty: it has no {wanted}, and no C library to run one")]
+    Scratch {
+        /// What was asked for, such as `Python >=3.12`.
+        wanted: String,
+    },
     /// The image cannot be had.
     #[error("cannot open the base image {name}")]
     Open {
@@ -72,6 +79,9 @@ pub enum Error {
         /// Why.
         source: image::Error,
     },
+    /// A base made of Debian's packages cannot be had.
+    #[error(transparent)]
+    Debian(#[from] debian::Error),
     /// The store failed.
     #[error(transparent)]
     Store(store::Error),
@@ -119,9 +129,11 @@ impl Error {
             Self::Unsupported { .. }
             | Self::Document { .. }
             | Self::NoPlatform { .. }
+            | Self::Scratch { .. }
             | Self::NoPython { .. } => ExitCode::Project,
             Self::Open { source, .. } => source.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
+            Self::Debian(error) => error.exit_code(),
             Self::NotFound { .. } => ExitCode::Project,
             Self::Store(error) => error.exit_code(),
             // A layout checks its blobs as they are read, and tells what it found inside the I/O error.
@@ -137,12 +149,13 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Source { .. } | Self::Unsupported { .. } => {
-                "name an image in a registry, such as `python:3.11-slim`, or one in an OCI layout, `oci:DIR[:NAME]`".into()
+                "name an image in a registry, such as `python:3.11-slim`, a local one, `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]` or `docker-archive:FILE[:NAME]`, or one of Debian's suites, `deb://bookworm`".into()
             }
             Self::NoPlatform { found, .. } => match found.as_slice() {
                 [] => return None,
                 found => format!("choose another base image, or one of its platforms with `--platform`: {}", found.join(", ")),
             },
+            Self::Scratch { .. } => "choose a base image with a CPython (3.7 or newer) with `--base`".into(),
             Self::NoPython { found, .. } if found.is_empty() => {
                 "choose a base image with a CPython (3.7 or newer) on its PATH".into()
             }
@@ -156,6 +169,7 @@ impl Error {
             Self::Damaged { .. } | Self::Refused { .. } | Self::DiffId { .. } => {
                 "do not use this image; if you trust where it comes from, have it built or copied anew".into()
             }
+            Self::Debian(error) => return error.hint(),
             Self::Open { source, .. } => return source.hint(),
             Self::Image { source, .. } => return source.hint(),
             Self::NotFound { .. } => "check the name and the tag".into(),

@@ -2,23 +2,26 @@
 //!
 //! A base is named by a [`Source`]. [`open`] reads its documents (from an image index, [`select_platform`] picks one image)
 //! and looks inside with [`inspect`]: that streams the layers once, in order, and gives the image's [`Contents`]: which
-//! Pythons are where, and which C library there is. No container is run, nothing is unpacked. The contents depend on
-//! nothing but the image, so they are kept as a record under [`Contents::key`].
+//! Pythons are where and what is installed for them, which C library there is, and which users. No container is run,
+//! nothing is unpacked. The contents depend on nothing but the image, so they are kept as a record under
+//! [`Contents::key`]. The room [`debian`] makes bases of Debian's packages.
 
 mod archive;
 mod contents;
+pub mod debian;
 mod document;
 mod error;
 mod inspect;
+mod installed;
 mod open;
 mod probe;
 mod pythons;
 mod source;
 mod tree;
 
-pub use contents::{Contents, Python};
+pub use contents::{Account, Contents, Distribution, Python};
 pub use document::select_platform;
 pub use error::Error;
 pub use inspect::{Compression, Layer, inspect};
-pub use open::{Base, open, open_recalling};
+pub use open::{Base, open, open_debian, open_recalling};
 pub use source::Source;

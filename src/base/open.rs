@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use super::contents::Contents;
+use super::contents::{Contents, Python};
+use super::debian;
 use super::document::select_platform;
 use super::error::Error;
 use super::inspect::{Compression, Layer, inspect};
 use super::source::Source;
 use crate::image::{self, MediaType};
-use crate::model::{Digest, Key, Platform};
-use crate::registry::{self, Layout, Manifest, Registries, Repository};
+use crate::layer;
+use crate::model::{Digest, Key, Platform, PythonMinor};
+use crate::registry::{self, ArchiveFormat, Layout, Manifest, Registries, Repository};
 use crate::store::Store;
 
 /// The kind of the records about what is inside bases.
@@ -38,7 +40,12 @@ pub struct Base {
 #[derive(Clone)]
 enum Place {
     Registry(Repository),
+    /// A directory, or an archive that is read as one.
     Layout(Arc<Layout>),
+    /// Layers that were made on this machine.
+    Made(Arc<[Arc<layer::Layer>]>),
+    /// There is nothing.
+    Nowhere,
 }
 
 /// Opens the base that `source` names, for `platform`. Its layers are read only if nobody looked into them before.
@@ -73,6 +80,16 @@ pub async fn open_recalling(
             let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
             (Place::Layout(Arc::new(layout)), manifest)
         }
+        // Made, not opened: see `open_debian`.
+        Source::Debian { .. } => {
+            return Err(Error::Unsupported { text: name, kind: "bases made of packages" });
+        }
+        Source::Archive { format, file, name } => {
+            let layout = open_archive(file, *format, &store).await.map_err(failed)?;
+            let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
+            (Place::Layout(Arc::new(layout)), manifest)
+        }
+        Source::Scratch => return Ok(scratch(platform)),
     };
     for _ in 0..INDEX_DEPTH {
         if !manifest.is_index() {
@@ -98,20 +115,44 @@ pub async fn open_recalling(
     // A directory says nothing outside this machine, and an image must not depend on it.
     let image = match &place {
         Place::Registry(_) => image.named(name.clone(), manifest.digest),
-        Place::Layout(_) => image,
+        Place::Layout(_) | Place::Made(_) | Place::Nowhere => image,
     };
 
-    let key = Contents::key(&manifest.digest);
+    let digest = manifest.digest;
+    let (contents, inspected) = contents(&name, &digest, &place, &image, &store, recall).await?;
+    Ok(Base { name, digest, image, contents, inspected, place })
+}
+
+/// A base made of Debian's packages, with what is inside it.
+pub async fn open_debian(name: String, made: debian::Made, store: Arc<Store>) -> Result<Base, Error> {
+    let debian::Made { image, digest, layers } = made;
+    let place = Place::Made(layers.into());
+    let nothing = async |_: &Key| None;
+    let (contents, _) = contents(&name, &digest, &place, &image, &store, nothing).await?;
+    // Whoever made the layers can tell again: nobody else need know.
+    Ok(Base { name, digest, image, contents, inspected: false, place })
+}
+
+/// What is inside an image, and whether its layers had to be read to know that.
+async fn contents(
+    name: &str,
+    digest: &Digest,
+    place: &Place,
+    image: &image::Base,
+    store: &Arc<Store>,
+    recall: impl AsyncFnOnce(&Key) -> Option<Contents>,
+) -> Result<(Contents, bool), Error> {
+    let key = Contents::key(digest);
     let known = store.record(RECORDS, &key).map_err(Error::Store)?;
-    let (contents, inspected) = match known {
+    Ok(match known {
         Some(contents) => (contents, false),
         None => {
             let (contents, inspected) = match recall(&key).await {
                 Some(contents) => (contents, false),
                 None => {
-                    let found = look_inside(&place, &image, &store).await;
+                    let found = look_inside(place, image, store).await;
                     let contents = found.map_err(|error| match error {
-                        Failure::Registry(source) => failed(source),
+                        Failure::Registry(source) => Error::Open { name: name.to_owned(), source },
                         Failure::Base(error) => error,
                     })?;
                     (contents, true)
@@ -120,8 +161,32 @@ pub async fn open_recalling(
             store.put_record(RECORDS, &key, &contents).map_err(Error::Store)?;
             (contents, inspected)
         }
-    };
-    Ok(Base { name, digest: manifest.digest, image, contents, inspected, place })
+    })
+}
+
+/// No base at all.
+fn scratch(platform: Platform) -> Base {
+    Base {
+        name: Source::Scratch.to_string(),
+        digest: Digest::of(b""),
+        image: image::Base::scratch(platform),
+        contents: Contents::default(),
+        inspected: false,
+        place: Place::Nowhere,
+    }
+}
+
+/// Opens an archive: that may take long, if it is compressed.
+async fn open_archive(
+    file: &std::path::Path,
+    format: ArchiveFormat,
+    store: &Arc<Store>,
+) -> Result<Layout, registry::Error> {
+    let (file, store) = (file.to_owned(), Arc::clone(store));
+    match tokio::task::spawn_blocking(move || Layout::open_archive(&file, format, &store)).await {
+        Ok(layout) => layout,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 enum Failure {
@@ -161,7 +226,15 @@ impl Base {
     pub fn repository(&self) -> Option<&Repository> {
         match &self.place {
             Place::Registry(repository) => Some(repository),
-            Place::Layout(_) => None,
+            Place::Layout(_) | Place::Made(_) | Place::Nowhere => None,
+        }
+    }
+
+    /// The Python to use, as [`Contents::choose`] has it.
+    pub fn choose(&self, wanted: &str, allowed: impl Fn(PythonMinor) -> bool) -> Result<&Python, Error> {
+        match self.place {
+            Place::Nowhere => Err(Error::Scratch { wanted: wanted.to_owned() }),
+            _ => self.contents.choose(wanted, allowed),
         }
     }
 
@@ -188,6 +261,7 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.manifest(&digest.to_string()).await,
             Self::Layout(layout) => layout.manifest(Some(&digest.to_string())).map(Some),
+            Self::Made(_) | Self::Nowhere => Ok(None),
         }
     }
 
@@ -201,6 +275,10 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await,
             Self::Layout(layout) => layout.pull_blob(store, digest, size),
+            // What was made here has its documents at hand, and nothing has no blobs: nobody asks for one.
+            Self::Made(_) | Self::Nowhere => {
+                Err(registry::Error::Source { digest: *digest, source: io::ErrorKind::NotFound.into() })
+            }
         }
     }
 
@@ -208,7 +286,7 @@ impl Place {
     async fn ready(&self, store: &Store, digest: &Digest, size: u64) -> Result<(), registry::Error> {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await.map(drop),
-            Self::Layout(_) => Ok(()),
+            Self::Layout(_) | Self::Made(_) | Self::Nowhere => Ok(()),
         }
     }
 
@@ -219,6 +297,11 @@ impl Place {
                 None => Err(io::ErrorKind::NotFound.into()),
             },
             Self::Layout(layout) => Ok(Box::new(layout.open_blob(digest, size).map_err(io::Error::other)?)),
+            Self::Made(layers) => match layers.iter().find(|layer| layer.digest == *digest) {
+                Some(layer) => Ok(Box::new(layer::open(store, layer).map_err(io::Error::other)?)),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+            Self::Nowhere => Err(io::ErrorKind::NotFound.into()),
         }
     }
 }

@@ -13,7 +13,22 @@ pub(super) struct Facts {
     pub libc: Option<Libc>,
     /// It holds a Python of this full version.
     pub python: Option<String>,
+    /// It has lines that matter: users, or what a distribution says of itself.
+    pub text: Option<Box<str>>,
 }
+
+impl Facts {
+    /// The memory that they take beyond their own size.
+    pub fn memory(&self) -> usize {
+        self.text.as_ref().map_or(0, |text| text.len())
+    }
+}
+
+/// How much is read of a text, and how much of it may matter.
+const MAX_TEXT: u64 = 1 << 20;
+const MAX_KEPT: usize = 128 << 10;
+/// The core metadata that matters.
+const FIELDS: [&str; 5] = ["Name", "Version", "Requires-Dist", "Requires-Python", "Provides-Extra"];
 
 /// Which facts a file of this name may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +41,12 @@ pub(super) enum Interest {
     Python(PythonMinor),
     /// Perhaps the header that has Python's version.
     PatchLevel,
+    /// Perhaps the list of users.
+    Accounts,
+    /// Perhaps the core metadata of an installed distribution.
+    Metadata,
+    /// Perhaps the entry points of one.
+    EntryPoints,
     /// That it is there.
     Name,
 }
@@ -50,6 +71,9 @@ impl Interest {
             (_, Some(minor)) => Some(Self::Python(minor)),
             ("patchlevel.h", _) => Some(Self::PatchLevel),
             ("os.py", _) => Some(Self::Name),
+            ("passwd", _) => Some(Self::Accounts),
+            ("METADATA", _) => Some(Self::Metadata),
+            ("entry_points.txt", _) => Some(Self::EntryPoints),
             _ => None,
         }
     }
@@ -84,9 +108,46 @@ pub(super) fn examine(mut content: impl Read, interest: Option<Interest>) -> io:
             content.take(16 * 1024).read_to_end(&mut text)?;
             facts.python = patch_level(&String::from_utf8_lossy(&text));
         }
+        Some(Interest::Metadata) => facts.text = text(&start[..filled], content, metadata)?,
+        Some(Interest::Accounts | Interest::EntryPoints) if !facts.elf => {
+            facts.text = text(&start[..filled], content, |text| text.to_owned())?;
+        }
         _ => {}
     }
     Ok(facts)
+}
+
+/// The part of a text that matters; none if the text or the part is larger than an honest one.
+fn text(start: &[u8], content: impl Read, keep: impl Fn(&str) -> String) -> io::Result<Option<Box<str>>> {
+    let mut bytes = start.to_vec();
+    content.take(MAX_TEXT).read_to_end(&mut bytes)?;
+    let kept = keep(&String::from_utf8_lossy(&bytes));
+    let fits = bytes.len() < MAX_TEXT as usize && kept.len() <= MAX_KEPT;
+    Ok(fits.then(|| kept.into_boxed_str()))
+}
+
+/// The fields that matter of core metadata, which are headers as in mail, one line each.
+fn metadata(text: &str) -> String {
+    let mut kept = String::new();
+    let mut matters = false;
+    for line in text.lines().take_while(|line| !line.trim().is_empty()) {
+        if line.starts_with([' ', '\t']) {
+            if matters {
+                kept.push(' ');
+                kept.push_str(line.trim());
+            }
+            continue;
+        }
+        let field = line.split(':').next().unwrap_or_default();
+        matters = FIELDS.iter().any(|known| known.eq_ignore_ascii_case(field));
+        if matters {
+            if !kept.is_empty() {
+                kept.push('\n');
+            }
+            kept.push_str(line.trim());
+        }
+    }
+    kept + "\n"
 }
 
 /// What is looked for must be shorter than this, so that it lies whole in one window.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::model::{Libc, PythonMinor};
 
 use super::contents::{Contents, Python};
+use super::installed;
 use super::probe;
 use super::tree::{Canonical, File, Node, RootTree, absolute};
 
@@ -25,7 +26,7 @@ const LIBRARY_DIRECTORIES: [&str; 6] =
 /// Finds what there is.
 pub(super) fn find(tree: &RootTree, path: Option<&str>) -> Contents {
     let path = path.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_PATH);
-    Contents { pythons: pythons(tree, path), libc: libc(tree) }
+    Contents { pythons: pythons(tree, path), libc: libc(tree), accounts: installed::accounts(tree) }
 }
 
 /// An interpreter on the way to a [`Python`].
@@ -71,6 +72,7 @@ fn pythons(tree: &RootTree, path: &str) -> Vec<Python> {
     let pythons = order.into_iter().filter_map(|at| found[at].take());
     pythons
         .map(|Found { executable, minor, version, found_as, .. }| Python {
+            distributions: installed::distributions(tree, &executable, minor),
             minor,
             version,
             executable,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use oci_client::Reference;
 
 use super::error::Error;
+use crate::registry::ArchiveFormat;
 
 /// Where a base image comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,27 @@ pub enum Source {
         /// The image's `ref.name`; without one, the layout must hold a single image.
         name: Option<String>,
     },
+    /// A base made of the packages of a Debian suite.
+    Debian {
+        /// The suite's code name.
+        suite: String,
+    },
+    /// An image in an archive.
+    Archive {
+        /// The archive's form.
+        format: ArchiveFormat,
+        /// The file.
+        file: PathBuf,
+        /// The image's name in it; without one, the archive must hold a single image.
+        name: Option<String>,
+    },
+    /// No image at all: everything comes from the new layers.
+    Scratch,
 }
+
+/// The archives that can be bases, by what stands before their file.
+const ARCHIVES: [(&str, ArchiveFormat); 2] =
+    [("oci-archive:", ArchiveFormat::Oci), ("docker-archive:", ArchiveFormat::Docker)];
 
 impl Source {
     /// A registry reference, as project files have it: there, every name is one.
@@ -41,27 +62,26 @@ impl FromStr for Source {
     /// Parses what `--base` takes.
     fn from_str(text: &str) -> Result<Self, Error> {
         if let Some(rest) = text.strip_prefix("oci:") {
-            // At the first colon, as other tools have it: names in a layout may contain one, directories not.
-            let (directory, name) = match rest.split_once(':') {
-                Some((directory, name)) => (directory, Some(name)),
-                None => (rest, None),
-            };
-            if directory.is_empty() || name.is_some_and(str::is_empty) {
-                return Err(source_error(text, "it lacks a directory, or a name after the colon".into()));
-            }
-            return Ok(Self::Layout { directory: directory.into(), name: name.map(str::to_owned) });
+            let (directory, name) = place(rest).ok_or_else(|| {
+                source_error(text, "it lacks a directory, or a name after the colon".into())
+            })?;
+            return Ok(Self::Layout { directory, name });
         }
-        for (start, kind) in [
-            ("oci-archive:", "OCI archives"),
-            ("docker-archive:", "docker archives"),
-            ("deb://", "bases from Debian's packages"),
-        ] {
-            if text.starts_with(start) {
-                return Err(Error::Unsupported { text: shown(text), kind });
+        if let Some(suite) = text.strip_prefix("deb://") {
+            return Ok(Self::Debian { suite: suite.to_owned() });
+        }
+        for (start, format) in ARCHIVES {
+            if let Some(rest) = text.strip_prefix(start) {
+                let (file, name) = place(rest)
+                    .ok_or_else(|| source_error(text, "it lacks a file, or a name after the colon".into()))?;
+                return Ok(Self::Archive { format, file, name });
             }
         }
         if text == "scratch" {
-            return Err(Error::Unsupported { text: shown(text), kind: "empty bases" });
+            return Ok(Self::Scratch);
+        }
+        if text.starts_with("deb://") {
+            return Err(Error::Unsupported { text: shown(text), kind: "bases from Debian's packages" });
         }
         if let Some((scheme, _)) = text.split_once("://") {
             // The rest may hold a password.
@@ -76,10 +96,28 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registry(reference) => reference.fmt(f),
+            Self::Debian { suite } => write!(f, "deb://{suite}"),
             Self::Layout { directory, name: None } => write!(f, "oci:{}", directory.display()),
             Self::Layout { directory, name: Some(name) } => write!(f, "oci:{}:{name}", directory.display()),
+            Self::Archive { format, file, name } => {
+                let start = ARCHIVES.iter().find(|(_, known)| known == format).map_or("", |(start, _)| start);
+                write!(f, "{start}{}", file.display())?;
+                name.iter().try_for_each(|name| write!(f, ":{name}"))
+            }
+            Self::Scratch => f.write_str("scratch"),
         }
     }
+}
+
+/// A path and the name of an image there, divided at the first colon, as other tools have it: names may contain one,
+/// paths not.
+fn place(text: &str) -> Option<(PathBuf, Option<String>)> {
+    let (path, name) = match text.split_once(':') {
+        Some((path, name)) => (path, Some(name)),
+        None => (text, None),
+    };
+    let whole = !path.is_empty() && name.is_none_or(|name| !name.is_empty());
+    whole.then(|| (path.into(), name.map(str::to_owned)))
 }
 
 fn source_error(text: &str, problem: String) -> Error {
@@ -116,13 +154,25 @@ mod tests {
     }
 
     #[test]
+    fn archives_and_nothing_are_bases_too() {
+        for text in ["oci-archive:a/b.tar", "docker-archive:x.tar.gz:python:3.11-slim", "scratch"] {
+            assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
+        }
+        let archive = Source::Archive {
+            format: ArchiveFormat::Docker,
+            file: "x.tar".into(),
+            name: Some("python:3.11".to_owned()),
+        };
+        assert_eq!("docker-archive:x.tar:python:3.11".parse::<Source>().unwrap(), archive);
+    }
+
+    #[test]
     fn what_names_no_base_or_none_yet_is_a_typed_error() {
         let code = |text: &str| text.parse::<Source>().unwrap_err().exit_code();
-        for text in ["", "oci:", "oci::x", "oci:d:", "https://r.example/x", "UPPER/case", "a b"] {
+        for text in
+            ["", "oci:", "oci::x", "oci:d:", "oci-archive:", "https://r.example/x", "UPPER/case", "a b"]
+        {
             assert_eq!(code(text), ExitCode::Usage, "{text}");
-        }
-        for text in ["oci-archive:x.tar", "docker-archive:x.tar", "deb://bookworm", "scratch"] {
-            assert_eq!(code(text), ExitCode::Project, "{text}");
         }
     }
 }

@@ -69,7 +69,11 @@ impl RootTree {
     /// that lack are made, a directory on a directory keeps what is in it, anything else replaces what was there.
     pub fn insert(&mut self, path: &[&[u8]], node: Node) -> Result<(), Fault> {
         let Some((name, parent)) = path.split_last() else { return Ok(()) };
-        let target = if let Node::Symlink(target) = &node { target.len() } else { 0 };
+        let target = match &node {
+            Node::Symlink(target) => target.len(),
+            Node::File(file) => file.facts.memory(),
+            Node::Directory(_) => 0,
+        };
         Self::check_name(name)?;
         self.charge(name.len() + target)?;
         let layer = self.layer;

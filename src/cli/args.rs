@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
 
 use super::resolving::ResolvingArguments;
-use crate::bake::{CacheKey, Delivery, Freshness, Options, RemoteCache};
+use crate::bake::{CacheKey, Debian, Delivery, Freshness, Options, Output, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
+use crate::project::{CodeOptions, Settings};
 
 /// Builds container images for Python projects without Docker.
 #[derive(Debug, Parser)]
@@ -32,7 +34,7 @@ pub enum Command {
     /// Write the pylock.toml files.
     Lock(LockArguments),
     /// Show what build would do: components, environments, layers, bytes to move. Touches nothing.
-    Plan(BuildArguments),
+    Plan(PlanArguments),
     /// The local store.
     Cache {
         /// What to do with it.
@@ -98,15 +100,19 @@ pub struct ProjectArguments {
     /// The project's folder.
     #[arg(default_value = ".", value_name = "PROJECT")]
     pub project: PathBuf,
-    /// Only this component: NAME, or flow/NAME, deployment/NAME (repeatable).
+    /// Only this component: NAME, or flow/NAME, deployment/NAME; of several projects PROJECT/flow/NAME, or all of one:
+    /// project/PROJECT (repeatable).
     #[arg(short, long, value_name = "NAME")]
     pub component: Vec<String>,
     /// The branch, for branch filters and environments [default: the CI system's, else what git has checked out].
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
-    /// The base image: a registry reference, or oci:DIR[:NAME].
+    /// The base image: a registry reference, oci:DIR[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME] or
+    /// deb://SUITE [default: the newest Debian suite whose Python fits].
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
+    #[command(flatten)]
+    debian: DebianArguments,
     /// The Python version, such as 3.11.
     #[arg(long, value_name = "X.Y")]
     pub python: Option<PythonMinor>,
@@ -128,23 +134,93 @@ pub struct ProjectArguments {
     resolving: ResolvingArguments,
 }
 
+/// What goes into the code layers.
+#[derive(Debug, Args)]
+pub struct CodeArguments {
+    /// Leave out of the image what .gitignore files name, as .dockerignore does.
+    #[arg(long)]
+    gitignore: bool,
+    /// Put a package from outside the project into the image, or all packages of a folder (repeatable).
+    #[arg(long, value_name = "DIR")]
+    library: Vec<PathBuf>,
+}
+
+/// How bases of Debian's packages are made.
+#[derive(Debug, Args)]
+struct DebianArguments {
+    /// The mirror of Debian's archive for deb:// bases [default: deb.debian.org].
+    #[arg(long, env = "BAKEHOUSE_DEBIAN_MIRROR", value_name = "URL")]
+    debian_mirror: Option<Url>,
+    /// The mirror of Debian's security updates [default: the other mirror's URL with -security].
+    #[arg(long, env = "BAKEHOUSE_DEBIAN_SECURITY_MIRROR", value_name = "URL")]
+    debian_security_mirror: Option<Url>,
+    /// A mirror that keeps packages which have left the others.
+    #[arg(long, env = "BAKEHOUSE_DEBIAN_SNAPSHOT", value_name = "URL")]
+    debian_snapshot: Option<Url>,
+    /// The keys that the mirror's release files are signed with [default: those of Debian's archive].
+    #[arg(long, env = "BAKEHOUSE_DEBIAN_KEYRING", value_name = "FILE")]
+    debian_keyring: Option<PathBuf>,
+    /// Leave security updates out.
+    #[arg(long)]
+    no_debian_security: bool,
+    /// A further Debian package in the base (repeatable).
+    #[arg(long, value_name = "NAME")]
+    debian_package: Vec<String>,
+}
+
+impl DebianArguments {
+    fn options(&self) -> Debian {
+        Debian {
+            mirror: self.debian_mirror.clone(),
+            security_mirror: self.debian_security_mirror.clone(),
+            snapshot: self.debian_snapshot.clone(),
+            keyring: self.debian_keyring.clone(),
+            no_security: self.no_debian_security,
+            packages: self.debian_package.clone(),
+        }
+    }
+}
+
 /// Arguments of `build` and `plan`.
 #[derive(Debug, Args)]
 pub struct BuildArguments {
     #[command(flatten)]
     project: ProjectArguments,
+    #[command(flatten)]
+    code: CodeArguments,
     /// Push to PREFIX/NAME, NAME being the component's.
     #[arg(long, value_name = "PREFIX")]
     push: Option<String>,
-    /// Write the images into an OCI layout: oci:DIR.
-    #[arg(long, value_name = "oci:DIR")]
-    output: Option<String>,
+    /// Write the images to oci:DIR, oci-archive:FILE or docker-archive:FILE (repeatable).
+    #[arg(long, value_name = "KIND:PATH")]
+    output: Vec<String>,
     /// The tag (repeatable).
     #[arg(short, long, value_name = "TAG", default_value = "latest")]
     tag: Vec<String>,
     /// A label of the images (repeatable).
     #[arg(long, value_name = "KEY=VALUE")]
     label: Vec<String>,
+    /// The user that the images run as, by name or number, perhaps with a group.
+    #[arg(long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// The working directory.
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// An environment variable of the images (repeatable).
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// The entry point: text, or a JSON array; empty for none.
+    #[arg(long, value_name = "COMMAND")]
+    entrypoint: Option<String>,
+    /// The command: text, or a JSON array; empty for none.
+    #[arg(long, value_name = "COMMAND")]
+    cmd: Option<String>,
+    /// A port to expose, such as 8000 or 53/udp (repeatable).
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<String>,
+    /// The signal that ends the program, such as SIGINT.
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
     /// The repository of the records by which other machines find layers [default: PREFIX/bakehouse-cache with --push].
     #[arg(long, value_name = "REPO", conflicts_with = "no_remote_cache")]
     cache_repo: Option<String>,
@@ -165,6 +241,19 @@ pub struct BuildArguments {
     upgrade: bool,
     #[command(flatten)]
     pub report: ReportArguments,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    #[command(flatten)]
+    pub build: BuildArguments,
+    /// List the files of the code layers instead, and what is left out and why. Needs neither base nor network.
+    #[arg(long)]
+    pub files: bool,
+    /// List what each flow step and deployment asks for instead, and where that is said. Needs neither base nor network.
+    #[arg(long, conflicts_with = "files")]
+    pub environments: bool,
 }
 
 /// Arguments of `lock`.
@@ -198,16 +287,19 @@ impl ProjectArguments {
             components: self.component.clone(),
             branch: self.branch.clone(),
             base,
+            debian: self.debian.options(),
             python: self.python,
             platform: self.platform,
             resolving: self.resolving.resolving()?,
             freshness: Freshness::Update,
+            code: CodeOptions::default(),
             delivery: Delivery::default(),
             remote_cache: RemoteCache::default(),
             offline: self.offline,
             plain_http: self.plain_http,
             jobs,
             cache_dir: self.cache.directory()?,
+            settings: Settings::default(),
             created: source_date_epoch()?,
         })
     }
@@ -223,11 +315,9 @@ impl BuildArguments {
             (.., true) => Freshness::Upgrade,
             _ => Freshness::Update,
         };
-        let output = match self.output.as_deref().map(|output| (output, output.strip_prefix("oci:"))) {
-            None => None,
-            Some((_, Some(directory))) if !directory.is_empty() => Some(PathBuf::from(directory)),
-            Some((output, _)) => return Err(format!("--output {output}: expected oci:DIR")),
-        };
+        options.code = CodeOptions { gitignore: self.code.gitignore, libraries: self.code.library.clone() };
+        let outputs = self.output.iter().map(|output| output.parse::<Output>());
+        let outputs = outputs.collect::<Result<_, _>>().map_err(|error| format!("--output {error}"))?;
         let labels = self.label.iter().map(|label| match label.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
             _ => Err(format!("--label {label}: expected KEY=VALUE")),
@@ -240,10 +330,11 @@ impl BuildArguments {
         }
         options.delivery = Delivery {
             push: self.push.as_ref().map(|prefix| prefix.trim_end_matches('/').to_owned()),
-            output,
+            outputs,
             tags: self.tag.clone(),
             labels: labels.collect::<Result<_, _>>()?,
         };
+        options.settings = self.settings()?;
         options.remote_cache = RemoteCache {
             off: self.no_remote_cache,
             repository: self.cache_repo.clone(),
@@ -251,6 +342,39 @@ impl BuildArguments {
             key: cache_key()?,
         };
         Ok(options)
+    }
+}
+
+impl BuildArguments {
+    /// How images run.
+    fn settings(&self) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        let wrong = |flag: &str, text: &str, why: String| format!("--{flag} {text}: {why}");
+        if let Some(user) = &self.user {
+            settings.set_user(user).map_err(|why| wrong("user", user, why))?;
+        }
+        if let Some(directory) = &self.workdir {
+            settings.set_working_dir(directory).map_err(|why| wrong("workdir", directory, why))?;
+        }
+        for variable in &self.env {
+            // The value may be a secret: it is not repeated.
+            let (name, value) = variable.split_once('=').ok_or("--env: expected NAME=VALUE")?;
+            settings.set_variable(name, value).map_err(|why| wrong("env", name, why))?;
+        }
+        if let Some(text) = &self.entrypoint {
+            let command = Settings::command_line(text).map_err(|why| wrong("entrypoint", text, why))?;
+            settings.entrypoint = Some(command);
+        }
+        if let Some(text) = &self.cmd {
+            settings.command = Some(Settings::command_line(text).map_err(|why| wrong("cmd", text, why))?);
+        }
+        for port in &self.expose {
+            settings.add_port(port).map_err(|why| wrong("expose", port, why))?;
+        }
+        if let Some(signal) = &self.stop_signal {
+            settings.set_stop_signal(signal).map_err(|why| wrong("stop-signal", signal, why))?;
+        }
+        Ok(settings)
     }
 }
 

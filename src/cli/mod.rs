@@ -36,8 +36,15 @@ fn run(arguments: &Arguments) -> ExitCode {
             Ok(options) => bake(arguments, options, Goal::Build, &build.report),
             Err(message) => output::usage(&message),
         },
-        Command::Plan(plan) => match plan.options() {
-            Ok(options) => bake(arguments, options, Goal::Plan, &plan.report),
+        Command::Plan(plan) => match plan.build.options() {
+            Ok(options) => {
+                let goal = match (plan.files, plan.environments) {
+                    (true, _) => Goal::Files,
+                    (_, true) => Goal::Environments,
+                    _ => Goal::Plan,
+                };
+                bake(arguments, options, goal, &plan.build.report)
+            }
             Err(message) => output::usage(&message),
         },
         Command::Lock(lock) => match lock.options() {

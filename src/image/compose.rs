@@ -51,6 +51,8 @@ pub struct ImageSpec<'a> {
     pub labels: BTreeMap<String, String>,
     /// Ports to expose, as `8000/tcp`, beside the base's.
     pub exposed_ports: BTreeSet<String>,
+    /// The signal that ends the program.
+    pub stop_signal: Option<String>,
     /// When the image is said to be made: seconds since 1970.
     pub created: i64,
 }
@@ -70,6 +72,7 @@ impl<'a> ImageSpec<'a> {
             user: None,
             labels: BTreeMap::new(),
             exposed_ports: BTreeSet::new(),
+            stop_signal: None,
             created: 0,
         }
     }
@@ -195,14 +198,18 @@ fn runtime(spec: &ImageSpec<'_>) -> Result<Runtime, Error> {
         runtime.set_variable("PATH", &path);
     }
     if spec.entrypoint.is_some() || spec.cmd.is_some() {
-        runtime.entrypoint.clone_from(&spec.entrypoint);
-        runtime.cmd.clone_from(&spec.cmd);
+        // An empty one means none, not even the base's.
+        runtime.entrypoint = spec.entrypoint.clone().filter(|words| !words.is_empty());
+        runtime.cmd = spec.cmd.clone().filter(|words| !words.is_empty());
     }
     if let Some(directory) = &spec.working_dir {
         if !directory.starts_with('/') {
             return Err(setting(directory, "an absolute directory"));
         }
         runtime.working_dir = Some(directory.clone());
+    }
+    if let Some(signal) = &spec.stop_signal {
+        runtime.rest.insert("StopSignal".to_owned(), signal.as_str().into());
     }
     if spec.user.is_some() {
         runtime.user.clone_from(&spec.user);

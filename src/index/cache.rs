@@ -1,12 +1,16 @@
 //! How long an answer may be used again, and the form in which the store keeps a project's page.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pep508_rs::PackageName;
 use reqwest::header::{AGE, CACHE_CONTROL, ETAG, HeaderMap, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use reqwest::{RequestBuilder, header::HeaderName};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
-use super::releases::Listed;
+use super::packed::{Listed, Reader, WEB, pack, put_number, put_text, unpack};
+use super::releases::Releases;
 use crate::model::{Digest, Key};
 use crate::store::{self, Store};
 
@@ -96,12 +100,12 @@ fn now() -> u64 {
 
 const PAGES: &str = "index";
 
-/// A page in the store: one line of [`Freshness`], then the files; `null` where the index does not have the project. So
-/// a page can be renewed, or found stale, without being read.
+/// A page in the store: its [`Freshness`], then whether the index has the project, then the packed files. So a page can
+/// be renewed, or found stale, without being read.
 pub(super) struct StoredPage {
     pub(super) freshness: Freshness,
-    bytes: Vec<u8>,
-    files_at: usize,
+    bytes: Arc<Vec<u8>>,
+    rest_at: usize,
 }
 
 impl StoredPage {
@@ -110,35 +114,52 @@ impl StoredPage {
     }
 
     fn split(bytes: Vec<u8>) -> Option<Self> {
-        let end = bytes.iter().position(|byte| *byte == b'\n')?;
-        let freshness = serde_json::from_slice(&bytes[..end]).ok()?;
-        Some(Self { freshness, bytes, files_at: end + 1 })
+        let mut reader = Reader { bytes: &bytes };
+        let until = reader.number()?;
+        let mut text = || reader.text().map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()));
+        let freshness = Freshness { until, etag: text()?, last_modified: text()? };
+        let rest_at = bytes.len() - reader.bytes.len();
+        Some(Self { freshness, bytes: Arc::new(bytes), rest_at })
     }
 
-    /// The files; `None` inside if the index does not have the project, outside if the record cannot be read.
-    pub(super) fn files(&self) -> Option<Option<Vec<Listed>>> {
-        serde_json::from_slice(&self.bytes[self.files_at..]).ok()
+    /// The releases; `None` inside if the index does not have the project, outside if the record cannot be read.
+    pub(super) fn releases(&self, name: &PackageName, index: &Url) -> Option<Option<Releases>> {
+        match self.bytes.get(self.rest_at)? {
+            0 => Some(None),
+            _ => unpack(name, index, (Arc::clone(&self.bytes), self.rest_at + 1), WEB).map(Some),
+        }
     }
 
     /// Stores the same page with new freshness.
     pub(super) fn renew(&self, store: &Store, key: &Key, freshness: &Freshness) -> Result<(), store::Error> {
-        Self::write(store, key, freshness, &self.bytes[self.files_at..])
+        Self::joined(freshness, &self.bytes[self.rest_at..]).write(store, key)
     }
 
-    pub(super) fn save(
-        store: &Store,
-        key: &Key,
-        freshness: &Freshness,
-        files: Option<&[Listed]>,
-    ) -> Result<(), store::Error> {
-        Self::write(store, key, freshness, &to_json(&files))
+    /// The page with these files; without any if the index does not have the project.
+    pub(super) fn new(freshness: &Freshness, name: &PackageName, listed: Option<&[Listed<'_>]>) -> Self {
+        let rest = match listed {
+            None => vec![0],
+            Some(listed) => {
+                let mut rest = vec![1];
+                rest.append(&mut pack(name, listed));
+                rest
+            }
+        };
+        Self::joined(freshness, &rest)
     }
 
-    fn write(store: &Store, key: &Key, freshness: &Freshness, files: &[u8]) -> Result<(), store::Error> {
-        let mut bytes = to_json(freshness);
-        bytes.push(b'\n');
-        bytes.extend_from_slice(files);
-        store.write(PAGES, key, &bytes)
+    fn joined(freshness: &Freshness, rest: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(64 + rest.len());
+        put_number(&mut bytes, freshness.until);
+        put_text(&mut bytes, freshness.etag.as_deref().unwrap_or_default());
+        put_text(&mut bytes, freshness.last_modified.as_deref().unwrap_or_default());
+        let rest_at = bytes.len();
+        bytes.extend_from_slice(rest);
+        Self { freshness: freshness.clone(), bytes: Arc::new(bytes), rest_at }
+    }
+
+    pub(super) fn write(&self, store: &Store, key: &Key) -> Result<(), store::Error> {
+        store.write(PAGES, key, &self.bytes)
     }
 }
 
@@ -148,12 +169,6 @@ pub(super) struct StoredUrl {
     pub(super) freshness: Freshness,
     pub(super) sha256: Digest,
     pub(super) size: u64,
-}
-
-/// The records of this room are plain data, which always serialises; were it not so, the record would be unreadable and
-/// count as absent.
-fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
 }
 
 #[cfg(test)]

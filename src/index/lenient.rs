@@ -6,6 +6,8 @@
 use pep440_rs::VersionSpecifiers;
 use url::Url;
 
+use crate::model::Origin;
+
 type Requirement = pep508_rs::Requirement<Url>;
 
 /// The longest requirement that is read.
@@ -27,10 +29,14 @@ pub(super) fn specifiers(text: &str) -> Option<VersionSpecifiers> {
 /// Reads a requirement such as `foo[bar]>=1.0; python_version < "3"`, with the errors of old distributions put right.
 pub(super) fn requirement(text: &str) -> Result<Requirement, String> {
     check_bounds(text)?;
-    text.parse::<Requirement>().or_else(|error| {
-        let repaired = repaired_requirement(text).and_then(|text| text.parse().ok());
-        // Of the parser's message, the first line says what is wrong; the others draw the place.
-        repaired.ok_or_else(|| error.to_string().lines().next().unwrap_or_default().to_owned())
+    let parse = |text: &str| {
+        let read = crate::model::Requirement::parse(text, Origin::file("METADATA"));
+        read.map(|read| read.pep508).map_err(|error| error.message.to_string())
+    };
+    // Of the parser's message, the first line says what is wrong.
+    parse(text).or_else(|error| {
+        let repaired = repaired_requirement(text).and_then(|text| parse(&text).ok());
+        repaired.ok_or_else(|| error.lines().next().unwrap_or_default().to_owned())
     })
 }
 
@@ -161,7 +167,16 @@ mod tests {
             let read = requirement(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(read, expected.parse().unwrap(), "{text}");
         }
-        for bad in ["", "foo bar", "foo >= 1 ; nonsense", "foo @ :", "foo (>=1"] {
+        for bad in [
+            "",
+            "foo-",
+            "foo[x-]",
+            "foo; os_name == 'x'é",
+            "foo bar",
+            "foo >= 1 ; nonsense",
+            "foo @ :",
+            "foo (>=1",
+        ] {
             assert!(requirement(bad).is_err(), "{bad}");
         }
     }

@@ -10,7 +10,8 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::client::blocking;
-use super::releases::{Listed, Releases};
+use super::packed::{Listed, WEB, pack, unpack};
+use super::releases::Releases;
 use super::web::{self, Web};
 use super::{Error, page};
 use crate::model::{Hasher, KeyHasher, WheelName};
@@ -27,7 +28,7 @@ const PAGES: &str = "links";
 /// One list of links, read once.
 pub(super) struct Links {
     url: Url,
-    listed: OnceCell<Result<Arc<Vec<Listed>>, Error>>,
+    listed: OnceCell<Result<Arc<Vec<Listed<'static>>>, Error>>,
 }
 
 impl Links {
@@ -51,28 +52,28 @@ impl Links {
         shown.set_query(None);
         let (name, is_local) = (name.clone(), self.url.scheme() == "file");
         let work = move || {
-            let mut own: Vec<Listed> =
+            let mut own: Vec<Listed<'static>> =
                 listed.iter().filter(|file| may_be_of(&file.file_name, &name)).cloned().collect();
             if is_local {
                 for file in &mut own {
                     hash(file)?;
                 }
             }
-            let schemes: &[&str] = if is_local { &["file"] } else { &["https", "http"] };
-            let releases = Releases::from_listed_by(&name, &shown, &mut own, schemes);
-            Ok((!releases.versions.is_empty()).then_some(releases))
+            let schemes = if is_local { &["file"] } else { WEB };
+            let releases = unpack(&name, &shown, (Arc::new(pack(&name, &own)), 0), schemes);
+            Ok(releases.filter(|releases| !releases.versions.is_empty()))
         };
         blocking(work).await
     }
 
-    async fn read(&self, web: &Web, store: &Arc<Store>) -> Result<Arc<Vec<Listed>>, Error> {
+    async fn read(&self, web: &Web, store: &Arc<Store>) -> Result<Arc<Vec<Listed<'static>>>, Error> {
         if self.url.scheme() == "file" {
             let url = self.url.clone();
             return blocking(move || Ok(Arc::new(directory(&url)?))).await;
         }
-        let key = KeyHasher::new("links/1").text(net::without_credentials(&self.url).as_str()).finish();
+        let key = KeyHasher::new("links/2").text(net::without_credentials(&self.url).as_str()).finish();
         if web.is_offline()
-            && let Some(listed) = store.record::<Vec<Listed>>(PAGES, &key)?
+            && let Some(listed) = store.record::<Vec<Listed<'static>>>(PAGES, &key)?
         {
             return Ok(Arc::new(listed));
         }
@@ -88,7 +89,7 @@ impl Links {
             let listed = page::read_links(&content_type, &answer.body, &answer.url)
                 .map_err(|reason| Error::NotAnIndex { url: net::redacted(&url), reason })?;
             store.put_record(PAGES, &key, &listed)?;
-            Ok(Arc::new(listed))
+            Ok(Arc::new(listed.into_iter().map(Listed::into_owned).collect()))
         };
         blocking(work).await
     }
@@ -103,7 +104,7 @@ fn may_be_of(file_name: &str, name: &PackageName) -> bool {
 }
 
 /// The files of a directory, or the links of a local page.
-fn directory(url: &Url) -> Result<Vec<Listed>, Error> {
+fn directory(url: &Url) -> Result<Vec<Listed<'static>>, Error> {
     let shown = || net::redacted(url);
     let path = url
         .to_file_path()
@@ -116,7 +117,11 @@ fn directory(url: &Url) -> Result<Vec<Listed>, Error> {
         if let Ok(url) = Url::from_file_path(path.join(&file_name))
             && entry.path().is_file()
         {
-            listed.push(Listed { file_name, url: url.into(), ..Listed::default() });
+            listed.push(Listed {
+                file_name: file_name.into(),
+                url: String::from(url).into(),
+                ..Listed::default()
+            });
         }
     }
     listed.sort_by(|a, b| a.file_name.cmp(&b.file_name));
@@ -124,7 +129,7 @@ fn directory(url: &Url) -> Result<Vec<Listed>, Error> {
 }
 
 /// Reads a local file for its size and hash.
-fn hash(file: &mut Listed) -> Result<(), Error> {
+fn hash(file: &mut Listed<'_>) -> Result<(), Error> {
     let path = Url::parse(&file.url).ok().and_then(|url| url.to_file_path().ok()).unwrap_or_default();
     let hashed = hash_of(&path);
     let (sha256, size) = hashed

@@ -11,7 +11,7 @@ use super::Error;
 use super::cache::{Freshness, StoredPage};
 use super::client::blocking;
 use super::page::{self, strip_credentials};
-use super::releases::{Listed, Releases};
+use super::releases::Releases;
 use super::web::{self, Web};
 use crate::model::{Key, KeyHasher};
 use crate::net;
@@ -64,7 +64,7 @@ impl Source {
     /// Pages may differ by user, so the user is part of the key; the password may change.
     fn key(&self, name: &PackageName) -> Key {
         let query = self.url.query().unwrap_or_default();
-        let mut key = KeyHasher::new("index/1");
+        let mut key = KeyHasher::new("index/2");
         key.text(self.shown.as_str()).text(query).text(self.url.username()).text(name.as_ref());
         key.finish()
     }
@@ -99,12 +99,11 @@ impl Source {
                 let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 let content_type = content_type.unwrap_or_default().to_owned();
                 let work = move || {
-                    let mut listed = page::read(&content_type, &answer.body, &answer.url)
+                    let listed = page::read(&content_type, &answer.body, &answer.url)
                         .map_err(|reason| Error::NotAnIndex { url: net::redacted(&url), reason })?;
-                    drop(answer.body);
-                    let releases = Arc::new(Releases::from_listed(&name, &index, &mut listed));
-                    StoredPage::save(&store, &key, &freshness, Some(&listed))?;
-                    Ok(Some(releases))
+                    let page = StoredPage::new(&freshness, &name, Some(&listed));
+                    page.write(&store, &key)?;
+                    Ok(page.releases(&name, &index).flatten().map(Arc::new))
                 };
                 blocking(work).await
             }
@@ -117,7 +116,8 @@ impl Source {
             }
             (StatusCode::NOT_FOUND | StatusCode::GONE, _) => {
                 let freshness = Freshness::of(&answer.headers);
-                blocking(move || Ok(StoredPage::save(&store, &key, &freshness, None)?)).await?;
+                let name = name.clone();
+                blocking(move || Ok(StoredPage::new(&freshness, &name, None).write(&store, &key)?)).await?;
                 Ok(None)
             }
             (status, _) => Err(web::unexpected(&answer.url, status)),
@@ -139,9 +139,8 @@ impl Source {
             if !usable && !page.freshness.has_validator() {
                 return Ok(Stored::Nothing);
             }
-            let Some(files) = page.files() else { return Ok(Stored::Nothing) };
-            let releases = files
-                .map(|mut files: Vec<Listed>| Arc::new(Releases::from_listed(&name, &index, &mut files)));
+            let Some(releases) = page.releases(&name, &index) else { return Ok(Stored::Nothing) };
+            let releases = releases.map(Arc::new);
             Ok(if usable { Stored::Usable(releases) } else { Stored::Stale(page, releases) })
         };
         blocking(work).await

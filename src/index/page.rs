@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 use html5gum::{Span, Tokenizer};
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::releases::{CoreMetadata, Listed};
+use super::packed::Listed;
+use super::releases::CoreMetadata;
 use crate::model::Digest;
 
 /// What is asked for: JSON best, the index's own HTML next, any HTML at last.
@@ -18,7 +20,7 @@ pub(super) const ACCEPT: &str =
 
 /// Reads a project's page. `url` is where it came from in the end; URLs in it are relative to that. The error says
 /// what the answer is instead of a page.
-pub(super) fn read(content_type: &str, body: &[u8], url: &Url) -> Result<Vec<Listed>, String> {
+pub(super) fn read<'b>(content_type: &str, body: &'b [u8], url: &Url) -> Result<Vec<Listed<'b>>, String> {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
         "application/vnd.pypi.simple.v1+json"
@@ -33,7 +35,11 @@ pub(super) fn read(content_type: &str, body: &[u8], url: &Url) -> Result<Vec<Lis
 }
 
 /// Reads a page with links to files of any package.
-pub(super) fn read_links(content_type: &str, body: &[u8], url: &Url) -> Result<Vec<Listed>, String> {
+pub(super) fn read_links<'b>(
+    content_type: &str,
+    body: &'b [u8],
+    url: &Url,
+) -> Result<Vec<Listed<'b>>, String> {
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "text/html" => Ok(html_page(body, url)?.listed),
         _ => read(content_type, body, url),
@@ -58,24 +64,49 @@ struct Meta {
 #[serde(rename_all = "kebab-case")]
 struct JsonFile<'a> {
     #[serde(borrow)]
-    filename: Cow<'a, str>,
+    filename: Text<'a>,
     #[serde(borrow)]
-    url: Cow<'a, str>,
+    url: Text<'a>,
     #[serde(borrow, default)]
     hashes: Hashes<'a>,
-    #[serde(default)]
-    requires_python: Option<String>,
+    #[serde(borrow, default)]
+    requires_python: Option<Text<'a>>,
     #[serde(default)]
     size: Option<u64>,
-    #[serde(default)]
-    upload_time: Option<String>,
-    #[serde(default)]
-    yanked: Option<Flag<String>>,
+    #[serde(borrow, default)]
+    upload_time: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    yanked: Option<Flag<Text<'a>>>,
     /// The name of PEP 714, then the one that it replaces.
     #[serde(borrow, default)]
     core_metadata: Option<Flag<Hashes<'a>>>,
     #[serde(borrow, default)]
     dist_info_metadata: Option<Flag<Hashes<'a>>>,
+}
+
+/// A text that is borrowed from the page unless it has escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Visitor)
+    }
 }
 
 /// `true` and `false`, or more about what is true.
@@ -89,40 +120,40 @@ enum Flag<T> {
 #[derive(Deserialize, Default)]
 struct Hashes<'a> {
     #[serde(borrow, default)]
-    sha256: Option<Cow<'a, str>>,
+    sha256: Option<Text<'a>>,
 }
 
 impl Hashes<'_> {
     fn digest(&self) -> Option<Digest> {
-        Digest::from_hex(self.sha256.as_deref()?).ok()
+        Digest::from_hex(&self.sha256.as_ref()?.0).ok()
     }
 }
 
-fn json(body: &[u8], base: &Url) -> Result<Vec<Listed>, String> {
+fn json<'b>(body: &'b [u8], base: &Url) -> Result<Vec<Listed<'b>>, String> {
     let page: JsonPage<'_> =
         serde_json::from_slice(body).map_err(|error| format!("its JSON has another shape: {error}"))?;
     if let Some(version) = page.meta.api_version.filter(|version| !version.starts_with("1.")) {
         return Err(format!("its API version is {}", version.chars().take(20).collect::<String>()));
     }
     let listed = page.files.into_iter().filter_map(|file| {
-        let (url, _) = resolve(base, &file.url)?;
+        let url = if is_plain(&file.url.0) { file.url.0 } else { Cow::Owned(resolve(base, &file.url.0)?.0) };
         let core_metadata = match file.core_metadata.or(file.dist_info_metadata) {
             None | Some(Flag::Plain(false)) => CoreMetadata::Absent,
             Some(Flag::Plain(true)) => CoreMetadata::Offered,
             Some(Flag::With(hashes)) => hashes.digest().map_or(CoreMetadata::Offered, CoreMetadata::Hashed),
         };
         Some(Listed {
-            file_name: file.filename.into_owned(),
+            file_name: file.filename.0,
             url,
             sha256: file.hashes.digest(),
             size: file.size,
-            requires_python: file.requires_python,
+            requires_python: file.requires_python.map(|text| text.0),
             yanked: match file.yanked {
                 None | Some(Flag::Plain(false)) => None,
-                Some(Flag::Plain(true)) => Some(String::new()),
-                Some(Flag::With(reason)) => Some(reason),
+                Some(Flag::Plain(true)) => Some(Cow::Borrowed("")),
+                Some(Flag::With(reason)) => Some(reason.0),
             },
-            upload_time: file.upload_time,
+            upload_time: file.upload_time.map(|text| text.0),
             core_metadata,
         })
     });
@@ -138,7 +169,7 @@ struct HtmlPage {
     attribute: Vec<u8>,
     /// The first `<base href>`, made absolute.
     base: Option<Url>,
-    listed: Vec<Listed>,
+    listed: Vec<Listed<'static>>,
     /// Whether it says that it is an index (PEP 629).
     declared: bool,
     /// Whether it has links or forms that no index page has.
@@ -190,7 +221,7 @@ impl HtmlPage {
         }
     }
 
-    fn anchor(&self, url: &Url) -> Option<Listed> {
+    fn anchor(&self, url: &Url) -> Option<Listed<'static>> {
         let (url, fragment) = resolve(self.base.as_ref().unwrap_or(url), &self.text("href")?)?;
         let path = url.split('?').next().unwrap_or_default();
         let file_name = percent_decode_str(path.rsplit('/').next()?).decode_utf8().ok()?.into_owned();
@@ -202,12 +233,12 @@ impl HtmlPage {
         }
         let core_metadata = self.text("data-core-metadata").or_else(|| self.text("data-dist-info-metadata"));
         Some(Listed {
-            file_name,
-            url,
+            file_name: file_name.into(),
+            url: url.into(),
             sha256: fragment.as_deref().and_then(sha256_of_fragment),
             size: None,
-            requires_python: self.text("data-requires-python"),
-            yanked: self.text("data-yanked"),
+            requires_python: self.text("data-requires-python").map(Cow::Owned),
+            yanked: self.text("data-yanked").map(Cow::Owned),
             upload_time: None,
             core_metadata: match core_metadata.as_deref() {
                 None | Some("" | "false") => CoreMetadata::Absent,
@@ -220,7 +251,7 @@ impl HtmlPage {
     }
 }
 
-fn html(body: &[u8], url: &Url) -> Result<Vec<Listed>, String> {
+fn html(body: &[u8], url: &Url) -> Result<Vec<Listed<'static>>, String> {
     let page = html_page(body, url)?;
     // Any page may call itself HTML. One with links of which none is a distribution is something else.
     if page.listed.is_empty() && page.foreign && !page.declared {
@@ -245,6 +276,12 @@ fn html_page(body: &[u8], url: &Url) -> Result<HtmlPage, String> {
         return Err(format!("its API version is {}", version.chars().take(20).collect::<String>()));
     }
     Ok(page)
+}
+
+/// Whether a link is absolute already, and as it is to be kept: most are, and need not be taken apart to see it.
+fn is_plain(link: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/%+!:".contains(&byte);
+    link.strip_prefix("https://").is_some_and(|rest| rest.bytes().all(plain) && !rest.contains("/."))
 }
 
 /// A link made absolute, without user, password and fragment; and its fragment.
@@ -275,35 +312,28 @@ mod tests {
     const HTML: &str = "text/html; charset=utf-8";
     const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
-    fn page(content_type: &str, body: &str) -> Result<Vec<Listed>, String> {
+    fn page<'b>(content_type: &str, body: &'b str) -> Result<Vec<Listed<'b>>, String> {
         read(content_type, body.as_bytes(), &Url::parse("https://index.example/simple/foo/").unwrap())
     }
 
     #[test]
     fn html_and_json_say_the_same() {
         let hex = Digest::of(b"x").hex();
-        let html = page(
-            HTML,
-            &format!(
-                r#"<!DOCTYPE html><html><head><base href="../../files/"></head><body><h1>foo</h1>
+        let html = format!(
+            r#"<!DOCTYPE html><html><head><base href="../../files/"></head><body><h1>foo</h1>
                 <A data-yanked="it &lt;broke&gt;" data-requires-python="&gt;=3.8" data-core-metadata="sha256={hex}"
                    href='foo-1.0%2Blocal-py3-none-any.whl#sha256={hex}'>foo</A>
                 <a href="https://user:pass@cdn.example/foo-2.tar.gz#md5=00" data-yanked>foo</a>"#
-            ),
-        )
-        .unwrap();
-        let json = page(
-            JSON,
-            &format!(
-                r#"{{"meta": {{"api-version": "1.1"}}, "name": "foo", "unknown": [{{}}], "files": [
+        );
+        let json = format!(
+            r#"{{"meta": {{"api-version": "1.1"}}, "name": "foo", "unknown": [{{}}], "files": [
                 {{"filename": "foo-1.0+local-py3-none-any.whl", "url": "/files/foo-1.0%2Blocal-py3-none-any.whl",
                   "hashes": {{"sha256": "{hex}", "md5": "0"}}, "yanked": "it <broke>", "requires-python": ">=3.8",
                   "dist-info-metadata": {{"sha256": "{hex}"}}}},
                 {{"filename": "foo-2.tar.gz", "url": "https://cdn.example/foo-2.tar.gz", "hashes": {{}}, "yanked": true,
                   "requires-python": null}}]}}"#
-            ),
-        )
-        .unwrap();
+        );
+        let (html, json) = (page(HTML, &html).unwrap(), page(JSON, &json).unwrap());
         assert_eq!(html, json);
         assert_eq!(html[0].url, "https://index.example/files/foo-1.0%2Blocal-py3-none-any.whl");
     }

@@ -36,7 +36,7 @@ impl FileEntry {
             FileKind::File { source: FileSource::Path(path), .. } => {
                 std::fs::metadata(path).map_or(0, |metadata| metadata.len())
             }
-            FileKind::Directory | FileKind::Symlink { .. } => 0,
+            FileKind::Directory | FileKind::Owned { .. } | FileKind::Symlink { .. } => 0,
         }
     }
 }
@@ -46,6 +46,15 @@ impl FileEntry {
 pub enum FileKind {
     /// A directory, mode 0755.
     Directory,
+    /// A directory that somebody else than root may own, or may write to.
+    Owned {
+        /// The owner.
+        uid: u32,
+        /// The group.
+        gid: u32,
+        /// The permissions.
+        mode: u32,
+    },
     /// A regular file.
     File {
         /// Where its bytes come from.
@@ -105,6 +114,12 @@ pub fn files_layer(store: &Store, entries: &[FileEntry]) -> Result<(Layer, bool)
         }
         match &entry.kind {
             FileKind::Directory => {}
+            &FileKind::Owned { uid, gid, mode } => {
+                let header = tar::owned_header(&entry.path, Kind::Directory, mode, uid, gid);
+                out.gather(&header).map_err(write_error)?;
+                // What is in it does not announce it again.
+                entry.path.clone_into(&mut previous);
+            }
             FileKind::Symlink { target } => {
                 out.gather(&tar::header(&entry.path, Kind::Symlink { target })).map_err(write_error)?;
             }
@@ -142,7 +157,8 @@ fn ordered(entries: &[FileEntry]) -> Result<Vec<&FileEntry>, Error> {
     sorted.sort_by(|a, b| path_order(&a.path, &b.path));
     for pair in sorted.windows(2) {
         let below = pair[1].path.strip_prefix(&pair[0].path).is_some_and(|rest| rest.starts_with('/'));
-        if below && pair[0].kind != FileKind::Directory {
+        let is_directory = matches!(pair[0].kind, FileKind::Directory | FileKind::Owned { .. });
+        if below && !is_directory {
             let path = pair[0].path.clone();
             return Err(Error::Path { path, reason: "it is both a file and a directory" });
         }
@@ -164,7 +180,9 @@ impl Content {
             FileKind::File { source: FileSource::Bytes(bytes), .. } => {
                 Ok(Self { size: bytes.len() as u64, sha256: Digest::of(bytes) })
             }
-            FileKind::Directory | FileKind::Symlink { .. } => Ok(Self { size: 0, sha256: Digest::of(b"") }),
+            FileKind::Directory | FileKind::Owned { .. } | FileKind::Symlink { .. } => {
+                Ok(Self { size: 0, sha256: Digest::of(b"") })
+            }
         }
     }
 }
@@ -177,6 +195,9 @@ fn piece_key(entries: &[&FileEntry], contents: &[Content]) -> Key {
         key.text(&entry.path);
         match &entry.kind {
             FileKind::Directory => key.text("directory"),
+            FileKind::Owned { uid, gid, mode } => {
+                key.text("owned directory").text(&format!("{uid}:{gid} {mode:o}"))
+            }
             FileKind::Symlink { target } => key.text("symlink").text(target),
             FileKind::File { executable, .. } => {
                 key.text(if *executable { "executable" } else { "file" }).add(content.sha256.as_bytes())

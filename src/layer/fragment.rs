@@ -17,7 +17,7 @@ use crate::store::{self, Blob, BlobWriter, Store};
 /// The version of everything here that decides a fragment's bytes: the install plan with its texts, the order of the
 /// files, the tar headers. The compression has a name of its own, [`splice::PROFILE`].
 const FORMAT: &str = "fragment/1";
-const RECORDS: &str = "fragments";
+pub(super) const RECORDS: &str = "fragments";
 const FILE_RECORDS: &str = "fragment-files";
 
 /// What a wheel's fragment is made from.

@@ -8,6 +8,7 @@
 //! wheel ──build_fragment──▶ Fragment ─┐
 //! wheel ──build_fragment──▶ Fragment ─┼─assemble──▶ Layer ──open──▶ bytes
 //! files ──files_layer───────────────────────────▶ Layer ──open──▶ bytes
+//! entries ─EntryWriter──▶ Fragment ─assemble────▶ Layer ──open──▶ bytes
 //! ```
 //!
 //! Everything is a pure function of its inputs: the same bytes on every machine, with any number of jobs.
@@ -19,6 +20,7 @@ mod fragment;
 mod group;
 mod splice;
 mod tar;
+mod writer;
 
 pub use assemble::{Layer, LayerReader, Piece, assemble, layer_key, open, stored_layer};
 pub use error::Error;
@@ -27,6 +29,7 @@ pub use fragment::{
     Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key, stored_fragment,
 };
 pub use group::{Collision, collisions, group, join_colliding};
+pub use writer::{Attributes, EntryWriter, entries_key};
 
 /// Where the environment is in the image, without the leading `/`.
 pub const PREFIX: &str = "opt/venv";

@@ -16,25 +16,51 @@ pub(super) const END: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
 /// The largest size that ustar's eleven octal digits can say.
 const MAX_SIZE: u64 = 0o77_777_777_777;
 
+/// The largest owner that seven octal digits can say.
+const MAX_ID: u32 = 0o7_777_777;
+
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind<'a> {
     Directory,
     File { size: u64, executable: bool },
     Symlink { target: &'a str },
+    HardLink { target: &'a str },
 }
 
 /// Everything that stands before the entry's own bytes: its header, and a PAX header where one is needed.
 pub(super) fn header(path: &str, kind: Kind<'_>) -> Vec<u8> {
-    let mut pax = String::new();
-    let (entry_type, mode, size) = match kind {
-        Kind::Directory => (EntryType::Directory, 0o755, 0),
-        Kind::File { size, executable } => (EntryType::Regular, if executable { 0o755 } else { 0o644 }, size),
-        Kind::Symlink { .. } => (EntryType::Symlink, 0o777, 0),
+    let mode = match kind {
+        Kind::Directory | Kind::File { executable: true, .. } => 0o755,
+        Kind::File { .. } | Kind::HardLink { .. } => 0o644,
+        Kind::Symlink { .. } => 0o777,
     };
-    let name = if kind == Kind::Directory { format!("{path}/") } else { path.to_owned() };
+    owned_header(path, kind, mode, 0, 0)
+}
+
+/// A header whose mode and owner are given.
+pub(super) fn owned_header(path: &str, kind: Kind<'_>, mode: u32, uid: u32, gid: u32) -> Vec<u8> {
+    let mut pax = String::new();
+    let (entry_type, size) = match kind {
+        Kind::Directory => (EntryType::Directory, 0),
+        Kind::File { size, .. } => (EntryType::Regular, size),
+        Kind::Symlink { .. } => (EntryType::Symlink, 0),
+        Kind::HardLink { .. } => (EntryType::Link, 0),
+    };
+    let is_directory = entry_type == EntryType::Directory;
+    let name = if is_directory { format!("{path}/") } else { path.to_owned() };
 
     let mut header = blank(entry_type, mode);
+    for (id, key, set) in [
+        (uid, "uid", Header::set_uid as fn(&mut Header, u64)),
+        (gid, "gid", Header::set_gid as fn(&mut Header, u64)),
+    ] {
+        if id > MAX_ID {
+            push_record(&mut pax, key, &id.to_string());
+        } else {
+            set(&mut header, u64::from(id));
+        }
+    }
     match split(&name) {
         Some((prefix, name)) => set_name(&mut header, prefix, name),
         None => {
@@ -42,7 +68,7 @@ pub(super) fn header(path: &str, kind: Kind<'_>) -> Vec<u8> {
             set_name(&mut header, "", &stand_in(&name));
         }
     }
-    if let Kind::Symlink { target } = kind {
+    if let Kind::Symlink { target } | Kind::HardLink { target } = kind {
         let short = target.is_ascii() && target.len() <= 100;
         let stand_in = stand_in(target);
         if !short {

@@ -58,6 +58,10 @@ fn refused(text: &str) -> Option<&'static str> {
     if ends_badly(name) || extras.is_some_and(|extras| extras.split([',', ' ', '\t']).any(ends_badly)) {
         return Some("a name must end with a letter or digit");
     }
+    // The parser counts characters where it means bytes.
+    if text.split_once(';').is_some_and(|(_, marker)| !marker.is_ascii()) {
+        return Some("a marker must be plain ASCII");
+    }
     let word = |word: &str| {
         text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| *w == word).count()
     };
@@ -82,7 +86,15 @@ mod tests {
     #[test]
     fn what_would_break_the_parser_is_refused() {
         let parse = |text: &str| Requirement::parse(text, Origin::file("x"));
-        for text in ["a.", "a. [b]", "a-==1", "a[b-]", "a [c, b_ ]==1", "a_ ; os_name == 'x'"] {
+        for text in [
+            "a.",
+            "a. [b]",
+            "a-==1",
+            "a[b-]",
+            "a [c, b_ ]==1",
+            "a_ ; os_name == 'x'",
+            "a; os_name == 'x'é or",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         let terms = |n: usize| {

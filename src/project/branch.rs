@@ -146,27 +146,3 @@ pub(super) fn deploys(
     }
     Ok(deploys)
 }
-
-/// The error that a directory of several projects is, which names them.
-pub(super) fn several(root: &Root) -> Result<Error, Error> {
-    const MULTI: &str = "obproject_multi.toml";
-    let toml = Toml::parse(MULTI, root.read(MULTI, None)?)?;
-    let mut projects = Vec::new();
-    for (name, path, origin) in toml.string_table(&["projects"])? {
-        let path = path.trim_start_matches("./").trim_end_matches('/');
-        if !root.is_file(&format!("{path}/obproject.toml")) {
-            let problem = format!(
-                "project `{}` is at `{}`, where there is no obproject.toml",
-                name.escape_debug(),
-                path.escape_debug()
-            );
-            return Ok(Error::invalid(origin, problem));
-        }
-        projects.push(path.to_owned());
-    }
-    if projects.is_empty() {
-        return Ok(Error::invalid(Origin::file(MULTI), "it names no projects under [projects]"));
-    }
-    projects.sort();
-    Ok(Error::SeveralProjects { directory: root.path.clone(), projects })
-}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Error, PackageMetadata, PythonRequest, Resolving};
+use super::{Error, Member, PackageMetadata, PythonRequest, Resolving, Settings};
 use crate::index::Strategy;
 use crate::model::{Digest, MarkerTree, Origin, PackageName, Requirement, Warning};
 use crate::net::redacted;
@@ -27,6 +27,8 @@ pub struct Project {
     pub root: PathBuf,
     /// The project's name.
     pub name: String,
+    /// Its place in a directory of several projects, if it was read as one of them.
+    pub member: Option<Member>,
     /// Its kind.
     pub kind: ProjectKind,
     /// Its components, sorted by kind, then name.
@@ -37,8 +39,20 @@ pub struct Project {
     pub indexes: IndexSettings,
     /// How its files want it to be resolved.
     pub resolving: Resolving,
+    /// The files, relative to it, that hold credentials for an index: they stay out of images.
+    pub secret_files: Vec<String>,
     /// What its author should know.
     pub warnings: Vec<Warning>,
+}
+
+impl Project {
+    /// The name of an image below the prefix of a run: `NAME`, or `PROJECT/NAME` in a directory of several projects.
+    pub fn repository(&self, image: &str) -> String {
+        match &self.member {
+            Some(member) => format!("{}/{image}", member.prefix),
+            None => image.to_owned(),
+        }
+    }
 }
 
 /// The kind of a component.
@@ -79,38 +93,26 @@ pub struct Component {
     pub run: Run,
     /// The distribution's metadata, of a plain project with a `[project]` table.
     pub package: Option<PackageMetadata>,
-    /// What a deployment says of its code (`package`).
+    /// What is said of its code: `package` of a deployment, `package_suffixes` for a flow.
     pub code: CodePackage,
 }
 
-/// What a deployment's configuration says of its code, besides its own folder and `src/`.
+/// What the project's files say of a component's code, besides where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CodePackage {
-    /// Folders relative to the project, in order; the empty one is the project itself.
+    /// The folders and files of a deployment's code, relative to the project, in order; the empty one is the project
+    /// itself, and so are none.
     pub paths: Vec<String>,
-    /// The ends of the names of the files in them that count; `None`: the platform's own list.
+    /// The ends of the names of the files that count, besides Python's own for a flow; `None`: the platform's own list.
     pub suffixes: Option<Vec<String>>,
+    /// The files, relative to the project, that it chooses for configurations of a flow, by the configurations' names.
+    pub configs: BTreeMap<String, String>,
 }
 
 impl CodePackage {
-    /// The working directory: the platform unpacks the one folder there.
-    pub(super) fn working_dir(&self) -> String {
-        match &self.paths[..] {
-            [only] if !only.is_empty() => format!("/app/{only}"),
-            _ => "/app".to_owned(),
-        }
-    }
-
-    /// `PYTHONPATH`: the folders, then what every deployment has.
-    pub(super) fn python_path(&self) -> Vec<String> {
-        let own = self.paths.iter().filter(|path| !path.is_empty()).map(|path| format!("/app/{path}"));
-        let mut all: Vec<String> = own.collect();
-        for path in ["/app", "/app/src"] {
-            if !all.iter().any(|known| known == path) {
-                all.push(path.to_owned());
-            }
-        }
-        all
+    /// Whether a deployment's code is the whole project.
+    pub(super) fn is_whole_project(&self) -> bool {
+        self.paths.iter().all(String::is_empty)
     }
 }
 
@@ -138,10 +140,39 @@ pub struct Environment {
     pub overrides: Vec<Requirement>,
     /// The hashes that a requirements file allows for a distribution's archives.
     pub hashes: BTreeMap<PackageName, Vec<Digest>>,
+    /// The conda packages, if it is they that are asked for; then there are no requirements.
+    pub conda: Option<CondaRequest>,
     /// The Python that is asked for, if one is.
     pub python: Option<PythonRequest>,
     /// The base image that is asked for, if one is.
     pub base: Option<BaseRequest>,
+}
+
+/// A request for conda packages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CondaRequest {
+    /// Match specifications such as `conda-forge::numpy>=2`, and where they are.
+    pub packages: Vec<(String, Origin)>,
+    /// The channels as they are named, in order; none: the platform's own.
+    pub channels: Vec<String>,
+    /// Who asks, such as ``step `train` of flow `trainer` ``.
+    pub place: String,
+    /// Where it is asked.
+    pub origin: Origin,
+}
+
+impl CondaRequest {
+    /// The match specifications, sorted.
+    pub fn sorted(&self) -> Vec<String> {
+        let mut packages: Vec<String> = self.packages.iter().map(|(package, _)| package.clone()).collect();
+        packages.sort();
+        packages
+    }
+
+    /// The error that baking them is, until conda is built.
+    pub fn unsupported(&self) -> Error {
+        Error::Conda { origin: self.origin.clone(), place: self.place.clone() }
+    }
 }
 
 /// A request for a base image.
@@ -184,6 +215,8 @@ pub struct Run {
     pub ports: Vec<u16>,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
+    /// What the project's files say of how the image runs, those above included.
+    pub settings: Settings,
 }
 
 /// The package indexes that a project's files name. URLs may hold credentials: [`fmt::Debug`] leaves them out.
@@ -308,6 +341,12 @@ pub fn image_name(component: &Component, environment: &Environment) -> String {
         Some(step) => format!("{}-{step}", component.name),
         None => component.name.clone(),
     };
+    let name = repository_name(&text);
+    if name.is_empty() { component.kind.to_string() } else { name }
+}
+
+/// A text as part of a repository's name; empty if nothing of it is legal there.
+pub(super) fn repository_name(text: &str) -> String {
     let mut name = String::new();
     let mut separator = String::new();
     for c in text.to_lowercase().chars() {
@@ -324,7 +363,7 @@ pub fn image_name(component: &Component, environment: &Environment) -> String {
             separator.push(c);
         }
     }
-    if name.is_empty() { component.kind.to_string() } else { name }
+    name
 }
 
 /// Checks that no two images of these components have the same name.
@@ -358,6 +397,7 @@ mod tests {
             constraints: Vec::new(),
             overrides: Vec::new(),
             hashes: BTreeMap::new(),
+            conda: None,
             python: None,
             base: None,
         });

@@ -72,6 +72,21 @@ fn package_string(name: &str, version: &str) -> String {
     }
 }
 
+/// A conda match specification from a name, which may carry a channel, and a version, by the same rule.
+pub(super) fn match_spec(name: &str, version: &str, origin: &Origin) -> Result<String, Error> {
+    let (name, version) = (name.trim(), version.trim());
+    let is_odd = |c: char| c.is_control() || c.is_whitespace();
+    if name.is_empty() || name.contains(is_odd) || version.contains(char::is_control) {
+        let shown: String = format!("{name} {version}").escape_debug().take(100).collect();
+        return Err(Error::invalid(origin.clone(), format!("`{shown}` is not a conda package")));
+    }
+    Ok(match version.chars().next() {
+        None => name.to_owned(),
+        Some('<' | '>' | '=' | '~' | '!' | '@') => format!("{name}{version}"),
+        Some(_) => format!("{name}=={version}"),
+    })
+}
+
 /// Reads a requirements file of the project.
 pub(super) fn read_requirements(
     root: &Root,

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::branch::UNSELECTED;
-use super::dependencies::{Dependencies, read_requirements};
+use super::dependencies::{Dependencies, match_spec, read_requirements};
 use super::pyproject::{Context, Pyproject};
+use super::scalar;
 use super::shell;
 use super::source::Root;
 use super::yaml::{self, Node, Type, Value};
 use super::{
-    BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, PythonRequest, Run,
+    BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment, Error, IndexSettings,
+    PythonRequest, Run, Settings,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -60,12 +62,18 @@ pub(super) fn component(
     config.warn(warnings);
     let package = config.package()?;
     let stated = match config.node.get("dependencies") {
+        // Whatever else is said, the image is to be used as it is.
+        _ if config.is_set("no_deps")? => Some(Stated { has_source: true, ..Stated::default() }),
         Some(stated) if !stated.is_empty() => Some(config.dependencies(root, stated, variables)?),
         _ => None,
     };
     // A Python alone is no choice of packages: the platform's client looks for them as if nothing were said.
+    let mut conda = None;
     let (mut dependencies, indexes) = match stated {
-        Some(Stated { dependencies, indexes, has_source: true }) => (dependencies, indexes),
+        Some(Stated { dependencies, indexes, conda: asked, has_source: true }) => {
+            conda = asked.map(|conda| CondaRequest { place: format!("deployment `{name}`"), ..conda });
+            (dependencies, indexes)
+        }
         stated => {
             let sniffed = sniff(root, &package.paths, project, variables, warnings)?;
             let (mut found, indexes) = unstated(root, &folder, &package.paths, sniffed, variables, warnings)?;
@@ -85,6 +93,7 @@ pub(super) fn component(
         constraints: dependencies.constraints,
         overrides: dependencies.overrides,
         hashes: dependencies.hashes,
+        conda,
         python: dependencies.python,
         base: base.transpose()?,
     };
@@ -95,10 +104,11 @@ pub(super) fn component(
         readme: root.readme(&folder),
         run: Run {
             command: shell::command(&config.commands()?),
-            working_dir: package.working_dir(),
-            python_path: package.python_path(),
+            working_dir: "/app".to_owned(),
+            python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: config.port()?.into_iter().collect(),
             env: config.environment()?,
+            settings: Settings::default(),
         },
         package: None,
         code: package,
@@ -175,9 +185,11 @@ fn unstated(
 }
 
 /// What `dependencies` says.
+#[derive(Default)]
 struct Stated {
     dependencies: Dependencies,
     indexes: IndexSettings,
+    conda: Option<CondaRequest>,
     /// Whether it names packages, or that there are none.
     has_source: bool,
 }
@@ -215,6 +227,17 @@ impl Config<'_> {
         }
     }
 
+    /// Whether a key is there and true.
+    fn is_set(&self, key: &str) -> Result<bool, Error> {
+        match self.node.get(key).map(|node| (node, node.scalar())) {
+            None | Some((_, Some((_, Type::Null)))) => Ok(false),
+            Some((_, Some((text, Type::Bool)))) => Ok(is_true(text)),
+            Some((node, _)) => {
+                Err(Error::invalid(self.origin(node), format!("`{key}` must be true or false")))
+            }
+        }
+    }
+
     fn dependencies(&self, root: &Root, stated: &Node, variables: Variables<'_>) -> Result<Stated, Error> {
         let Value::Map(entries) = &stated.value else {
             return Err(Error::invalid(self.origin(stated), "`dependencies` must be a mapping"));
@@ -223,6 +246,7 @@ impl Config<'_> {
         let mut dependencies = Dependencies::default();
         let mut indexes = IndexSettings::default();
         let mut python = None;
+        let mut conda = None;
         for (key, node) in entries {
             let origin = self.origin(node);
             // `pypi: {}` is a choice, to have nothing installed; other empty values say nothing.
@@ -239,9 +263,21 @@ impl Config<'_> {
                     Some((_, Type::Bool)) => continue,
                     _ => return Err(Error::invalid(origin, "`no_deps` must be true or false")),
                 },
-                "pypi" => self.packages(node, &mut dependencies)?,
+                "pypi" => {
+                    for (name, version, origin) in self.packages(node, key)? {
+                        dependencies.push_package(name, version, origin)?;
+                    }
+                }
                 "conda" | "anaconda" => {
-                    return Err(Error::Conda { origin, place: format!("`dependencies.{key}`") });
+                    let mut packages = Vec::new();
+                    for (name, version, origin) in self.packages(node, key)? {
+                        match PythonRequest::parse(version, origin.clone()) {
+                            Ok(request) if name == "python" => dependencies.python = Some(request),
+                            _ => packages.push((match_spec(name, version, &origin)?, origin)),
+                        }
+                    }
+                    let (channels, place, origin) = (Vec::new(), String::new(), origin.clone());
+                    conda = Some(CondaRequest { packages, channels, place, origin });
                 }
                 "from_requirements_file" => {
                     if let Some((file, origin)) = self.text(stated, key)? {
@@ -274,22 +310,23 @@ impl Config<'_> {
         if let Some((text, origin)) = python {
             dependencies.python = Some(PythonRequest::parse(text, origin)?);
         }
-        Ok(Stated { dependencies, indexes, has_source: source.is_some() })
+        Ok(Stated { dependencies, indexes, conda, has_source: source.is_some() })
     }
 
-    /// `dependencies.pypi`: names and versions.
-    fn packages(&self, node: &Node, dependencies: &mut Dependencies) -> Result<(), Error> {
+    /// `dependencies.pypi` and its like: names and versions.
+    fn packages<'n>(&self, node: &'n Node, key: &str) -> Result<Vec<(&'n str, &'n str, Origin)>, Error> {
+        let mut packages = Vec::new();
         if node.is_empty() {
-            return Ok(());
+            return Ok(packages);
         }
         let Value::Map(entries) = &node.value else {
-            let problem = "`dependencies.pypi` must be a mapping from names to versions";
+            let problem = format!("`dependencies.{key}` must be a mapping from names to versions");
             return Err(Error::invalid(self.origin(node), problem));
         };
         for (name, version) in entries {
             let origin = self.origin(version);
             match version.scalar() {
-                Some((version, Type::Text)) => dependencies.push_package(name, version, origin)?,
+                Some((version, Type::Text)) => packages.push((name.as_str(), version, origin)),
                 Some((version, kind)) => {
                     let version = if kind == Type::Null { "empty" } else { version };
                     let (name, version) = (name.escape_debug(), version.escape_debug());
@@ -306,7 +343,7 @@ impl Config<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(packages)
     }
 
     /// `package`: the folders of the code, and the ends of its files' names.
@@ -366,7 +403,7 @@ impl Config<'_> {
 
     fn port(&self) -> Result<Option<u16>, Error> {
         let Some(node) = self.node.get("port").filter(|node| !node.is_empty()) else { return Ok(None) };
-        match node.scalar().and_then(|(text, _)| text.parse().ok()).filter(|port| *port != 0) {
+        match node.python_text().and_then(|text| text.parse().ok()).filter(|port| *port != 0) {
             Some(port) => Ok(Some(port)),
             None => Err(Error::invalid(self.origin(node), "`port` must be a number from 1 to 65535")),
         }
@@ -386,9 +423,10 @@ impl Config<'_> {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(Error::invalid(origin, format!("`{shown}` cannot be a variable's name")));
             }
-            match node.scalar() {
-                Some((text, Type::Text | Type::Number)) if !text.contains('\0') => {
-                    variables.insert(name.clone(), text.to_owned());
+            // The platform's client sets what Python makes of a value: `DEBUG: yes` is `True`.
+            match node.scalar().zip(node.python_text()) {
+                Some(((_, Type::Text | Type::Number | Type::Bool), text)) if !text.contains('\0') => {
+                    variables.insert(name.clone(), text);
                 }
                 _ => {
                     let problem = format!("the value of `{shown}` must be a string");
@@ -401,7 +439,7 @@ impl Config<'_> {
 }
 
 fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on")
+    scalar::truth(text) == Some(true)
 }
 
 /// A path without a leading `./`.

@@ -8,11 +8,12 @@ use super::dependencies::{Dependencies, read_requirements};
 use super::flow::ProjectBase;
 use super::limits::Limits;
 use super::pyproject::{Context, Pyproject, Stated};
+use super::resolving::ResolvingTables;
 use super::source::Root;
 use super::toml::Toml;
 use super::{
     CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind,
-    Resolving, Run, Selection, asset, deployment, flow,
+    Resolving, Run, Selection, Settings, asset, deployment, flow, indexes, settings, several,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -27,31 +28,62 @@ pub fn discover(root: &Path) -> Result<Project, Error> {
     discover_with(root, &Selection::detect(root, &variables), &variables)
 }
 
-/// As [`discover`], with the selection and the values of variables given.
+/// A flow or deployment that cannot be read, while others can.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its kind.
+    pub kind: ComponentKind,
+    /// Its folder's name.
+    pub name: String,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+impl Unreadable {
+    /// The name that tells it from all others in the project: `flow/trainer`.
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+
+    /// The warning that it is, to who wants only others.
+    pub fn warning(&self) -> Warning {
+        let message = format!("it cannot be read, and nobody asked for it: {}", self.error);
+        Warning::at(Origin::file(format!("{}s/{}", self.kind, self.name)), message)
+    }
+}
+
+/// As [`discover`], with the selection and the values of variables given. A directory of several projects is an error:
+/// see [`members`](super::members).
 pub fn discover_with(root: &Path, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
+    let (project, unreadable) = discover_parts(root, selection, variables)?;
+    match unreadable.into_iter().next() {
+        Some(first) => Err(first.error),
+        None => Ok(project),
+    }
+}
+
+/// As [`discover_with`], where a component that cannot be read does not keep the others from it.
+pub fn discover_parts(
+    root: &Path,
+    selection: &Selection,
+    variables: Variables<'_>,
+) -> Result<(Project, Vec<Unreadable>), Error> {
+    if let Some(members) = several::members(root)? {
+        let projects = members.into_iter().map(|member| member.path).collect();
+        return Err(Error::SeveralProjects { directory: root.to_owned(), projects });
+    }
     let limits = Limits::read(selection, variables)?;
-    let mut project = of_directory(root, selection, variables)?;
+    let root = Root::open(root)?;
+    let (mut project, unreadable) = if root.is_file(OBPROJECT) {
+        outerbounds(&root, selection, variables)?
+    } else {
+        (plain(&root, selection, variables)?, Vec::new())
+    };
     for environment in project.components.iter_mut().flat_map(|component| &mut component.environments) {
         environment.constraints.extend(limits.constraints.iter().cloned());
         environment.overrides.extend(limits.overrides.iter().cloned());
     }
-    Ok(project)
-}
-
-fn of_directory(root: &Path, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
-    let root = Root::open(root)?;
-    let several = root.is_file("obproject_multi.toml");
-    if root.is_file(OBPROJECT) {
-        if several {
-            let problem = "obproject.toml stands beside it: a directory is one project, or holds several";
-            return Err(Error::invalid(Origin::file("obproject_multi.toml"), problem));
-        }
-        return outerbounds(&root, selection, variables);
-    }
-    if several {
-        return Err(branch::several(&root)?);
-    }
-    plain(&root, selection, variables)
+    Ok((project, unreadable))
 }
 
 fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
@@ -73,7 +105,7 @@ fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result
             Stated::Absent | Stated::Dynamic(_) | Stated::Poetry(_) if has_requirements => {}
             _ => dependencies = pyproject.dependencies(&context, &mut warnings)?,
         }
-        resolving = pyproject.settings().resolving()?;
+        resolving = pyproject.resolving().settings()?;
         if pyproject.has_project() {
             package = Some(pyproject.metadata(root, src_layout)?);
             python = pyproject.python()?;
@@ -125,7 +157,7 @@ fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result
         _ => {}
     }
     let name = package.as_ref().map_or_else(|| root.name(), |package| package.name.clone());
-    let component = Component {
+    let mut components = vec![Component {
         kind: ComponentKind::Package,
         name: name.clone(),
         folder: String::new(),
@@ -137,6 +169,7 @@ fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result
             constraints: dependencies.constraints,
             overrides: dependencies.overrides,
             hashes: dependencies.hashes,
+            conda: None,
             python: dependencies.python,
             base: None,
         }],
@@ -147,23 +180,32 @@ fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result
             python_path: vec![if src_layout { "/app/src" } else { "/app" }.to_owned()],
             ports: Vec::new(),
             env: BTreeMap::new(),
+            settings: Settings::default(),
         },
         package,
         code: CodePackage::default(),
-    };
+    }];
+    settings::apply(root, None, pyproject.as_ref(), (&mut components, &[]), &mut warnings)?;
+    let secret_files = secret_files(root, &indexes, &mut warnings);
     Ok(Project {
         root: root.path.clone(),
         name,
+        member: None,
         kind: ProjectKind::Plain,
-        components: vec![component],
+        components,
         assets: Vec::new(),
         indexes,
         resolving,
+        secret_files,
         warnings,
     })
 }
 
-fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
+fn outerbounds(
+    root: &Root,
+    selection: &Selection,
+    variables: Variables<'_>,
+) -> Result<(Project, Vec<Unreadable>), Error> {
     let mut warnings = Vec::new();
     let toml = Toml::parse(OBPROJECT, root.read(OBPROJECT, None)?)?;
     let name = match toml.string(&["project"])? {
@@ -173,11 +215,12 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
             return Err(Error::Invalid { origin, problem, hint: Some("write `project = \"NAME\"`") });
         }
     };
-    let settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
+    let branch_settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
     check_dependencies_table(&toml, &mut warnings)?;
+    let flow_code = flow_code(&toml, &branch_settings)?;
     let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
 
-    let mut indexes = IndexSettings::default();
+    let (mut indexes, _) = indexes::read(&ResolvingTables::new(&toml, None), root, variables)?;
     let mut project_base = None;
     let mut project_dependencies = Dependencies::default();
     let pyproject = Pyproject::read(root, PYPROJECT)?;
@@ -185,7 +228,7 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
     let context = Context { root, selection, variables, strict: false };
     let stated = match &pyproject {
         Some(pyproject) => {
-            resolving = pyproject.settings().resolving()?;
+            resolving = pyproject.resolving().settings()?;
             let stated = pyproject.dependencies(&context, &mut warnings)?;
             if stated.is_none() {
                 let mut dependencies = Dependencies::default();
@@ -211,19 +254,23 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         warnings.push(Warning::at(Origin::file(REQUIREMENTS), message));
     }
 
-    let mut components = Vec::new();
+    let (mut components, mut unreadable) = (Vec::new(), Vec::new());
+    let mut overrides = flow::Overrides::read(&toml)?;
+    overrides.check(|flow| root.is_file(&format!("flows/{flow}/flow.py")))?;
+    let mut given = flow::Given {
+        base: project_base.as_ref(),
+        configs: &branch_settings.flow_configs,
+        overrides: &mut overrides,
+    };
     for name in folders(root, "flows", &mut warnings)? {
         if !branch::deploys(root, &format!("flows/{name}"), selection, &mut warnings)? {
             continue;
         }
         if root.is_file(&format!("flows/{name}/flow.py")) {
-            components.push(flow::component(
-                root,
-                &name,
-                project_base.as_ref(),
-                &settings.flow_configs,
-                &mut warnings,
-            )?);
+            match flow::component(root, &name, &mut given, &mut warnings) {
+                Ok(component) => components.push(Component { code: flow_code.clone(), ..component }),
+                Err(error) => unreadable.push(Unreadable { kind: ComponentKind::Flow, name, error }),
+            }
         } else {
             let message = "it holds no flow.py: it is left out";
             warnings.push(Warning::at(Origin::file(format!("flows/{name}")), message));
@@ -240,36 +287,45 @@ fn outerbounds(root: &Root, selection: &Selection, variables: Variables<'_>) -> 
         {
             continue;
         }
-        if let Some(file) = deployment::config_file(root, &name, settings.deployment_config.as_deref()) {
-            let (component, named) =
-                deployment::component(root, &name, &file, &project_wide, variables, &mut warnings)?;
-            indexes.merge(named)?;
-            components.push(component);
+        if let Some(file) = deployment::config_file(root, &name, branch_settings.deployment_config.as_deref())
+        {
+            match deployment::component(root, &name, &file, &project_wide, variables, &mut warnings) {
+                Ok((component, named)) => {
+                    indexes.merge(named)?;
+                    components.push(component);
+                }
+                Err(error) => unreadable.push(Unreadable { kind: ComponentKind::Deployment, name, error }),
+            }
         } else {
-            let config = settings.deployment_config.as_deref().unwrap_or("config.yml");
+            let config = branch_settings.deployment_config.as_deref().unwrap_or("config.yml");
             let message = format!("it holds no {}: it is left out", config.escape_debug());
             warnings.push(Warning::at(Origin::file(format!("deployments/{name}")), message));
         }
     }
-    if components.is_empty() {
+    if components.is_empty() && unreadable.is_empty() {
         let message = "the project has neither flows (flows/NAME/flow.py) nor deployments (deployments/NAME/config.yml)";
         warnings.push(Warning::at(Origin::file(OBPROJECT), message));
     }
-    Ok(Project {
+    let others: Vec<String> = unreadable.iter().flat_map(|other| [other.name.clone(), other.id()]).collect();
+    settings::apply(root, Some(&toml), pyproject.as_ref(), (&mut components, &others), &mut warnings)?;
+    let secret_files = secret_files(root, &indexes, &mut warnings);
+    let project = Project {
         root: root.path.clone(),
         name,
+        member: None,
         kind: ProjectKind::Outerbounds,
         components,
         assets: asset::assets(root)?,
         indexes,
         resolving,
+        secret_files,
         warnings,
-    })
+    };
+    Ok((project, unreadable))
 }
 
 /// Checks `[dependencies]`, and warns where the platform would bake nothing.
 fn check_dependencies_table(toml: &Toml, warnings: &mut Vec<Warning>) -> Result<(), Error> {
-    toml.string(&["dependencies", "package_suffixes"])?;
     if let Some((environment, origin)) = toml.string(&["dependencies", "environment"])?
         && environment != "fast-bakery"
     {
@@ -280,6 +336,26 @@ fn check_dependencies_table(toml: &Toml, warnings: &mut Vec<Warning>) -> Result<
         warnings.push(Warning::at(origin, message));
     }
     Ok(())
+}
+
+/// The files that stay out of images for the credentials in them.
+fn secret_files(root: &Root, indexes: &IndexSettings, warnings: &mut Vec<Warning>) -> Vec<String> {
+    let found = indexes::files_with_passwords(root, indexes);
+    let message = "the URL of this index holds credentials, so that the file stays out of the image: give the index a name \
+                   and set UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD instead";
+    warnings.extend(found.iter().map(|(_, origin)| Warning::at(origin.clone(), message)));
+    found.into_iter().map(|(file, _)| file).collect()
+}
+
+/// What the project says of the code of all its flows.
+fn flow_code(toml: &Toml, settings: &BranchSettings) -> Result<CodePackage, Error> {
+    let suffixes = toml.string(&["dependencies", "package_suffixes"])?;
+    let configs = settings.flow_configs.iter().map(|(name, (file, _))| (name.clone(), file.clone()));
+    Ok(CodePackage {
+        suffixes: suffixes.map(|(text, _)| text.split(',').map(str::to_owned).collect()),
+        configs: configs.collect(),
+        ..CodePackage::default()
+    })
 }
 
 /// The folders in `flows` or `deployments`, without hidden ones and caches.

@@ -125,6 +125,16 @@ pub enum Error {
         /// The project's file.
         other: Origin,
     },
+    /// A decorator that may be there once is there twice, perhaps on a base class.
+    #[error("{origin}: @{name} is given twice (first at {other})")]
+    DuplicateDecorator {
+        /// The second.
+        origin: Origin,
+        /// Its name.
+        name: String,
+        /// The first.
+        other: Origin,
+    },
     /// A value in Python code that is known only when the code runs.
     #[error("{origin}: {what} cannot be known without running the code: {reason}")]
     NotStatic {
@@ -180,6 +190,30 @@ pub enum Error {
         /// The name, with what is not UTF-8 replaced.
         path: String,
     },
+    /// A file or directory of the code cannot be read.
+    #[error("cannot read `{path}`, which belongs to the code")]
+    Unreadable {
+        /// The file or directory.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A rule of the project leaves out what an image cannot do without.
+    #[error("{origin}: this leaves out `{path}`, which the image runs")]
+    Ignored {
+        /// The rule.
+        origin: Origin,
+        /// The file.
+        path: String,
+    },
+    /// A library that was asked for cannot be had.
+    #[error("the library `{}`: {problem}", path.display())]
+    Library {
+        /// As it was named.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A symbolic link leads out of the project.
     #[error("`{path}` is a symbolic link to `{target}`, outside the project")]
     EscapingLink {
@@ -224,11 +258,12 @@ impl Error {
                 "use @pypi (`dependencies.pypi` in a deployment) where the packages are on PyPI, or @conda(disabled=True)"
             }
             Self::MixedEcosystems { .. } => "use one of them",
+            Self::DuplicateDecorator { .. } => "keep one of them: the platform refuses both",
             Self::DuplicateBase { .. } => {
                 "move its packages to @pypi of the steps, or set `include_pyproject_toml = false` under [dependencies] in obproject.toml"
             }
             Self::NotStatic { .. } => {
-                "write a literal, or the name of a constant that this file, or a module of the project, assigns once"
+                "write a literal, or the name of a constant that this file, or a module of the project, assigns once; or say what it comes to under [bakehouse.flows.NAME.steps.STEP] in obproject.toml"
             }
             Self::DynamicDependencies { .. } => {
                 "list `dependencies` under [project], or write them to a requirements.txt beside it"
@@ -241,7 +276,14 @@ impl Error {
                 "rename one of the folders, or build them one at a time with `-c KIND/NAME`"
             }
             Self::WhiteoutName { .. } | Self::NonUtf8Name { .. } => "rename it or remove it",
-            Self::EscapingLink { .. } => "copy what it points to into the project, or remove it",
+            Self::EscapingLink { .. } => {
+                "copy what it points to into the project, or name the link in .bakehouseignore to leave it out"
+            }
+            Self::Unreadable { .. } => "make it readable, or name it in .bakehouseignore to leave it out",
+            Self::Ignored { .. } => {
+                "add a line with `!` and the path, or write a .bakehouseignore, which counts instead of .dockerignore"
+            }
+            Self::Library { .. } => "name a package's folder, or the folder that holds the packages",
             _ => return None,
         };
         Some(hint.to_owned())
@@ -250,6 +292,10 @@ impl Error {
     pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    pub(super) fn unreadable(path: impl Into<String>, source: io::Error) -> Self {
+        Self::Unreadable { path: path.into(), source }
     }
 
     pub(super) fn invalid(origin: Origin, problem: impl Into<String>) -> Self {

@@ -1,7 +1,17 @@
-//! Shell patterns as Python's `fnmatch` reads them: `*` and `?` match `/` too, and a case counts.
+//! Shell patterns.
 
-/// Whether a text matches a pattern, all of it.
+/// Whether a text matches a pattern as Python's `fnmatch` reads it: `*` and `?` match `/` too, and a case counts.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    matches_with(pattern, text, false)
+}
+
+/// Whether a file's name matches a pattern as `.gitignore` and `.dockerignore` have it: a backslash takes the meaning
+/// from what follows, and `[^…]` is `[!…]`.
+pub(super) fn matches_name(pattern: &str, name: &str) -> bool {
+    matches_with(pattern, name, true)
+}
+
+fn matches_with(pattern: &str, text: &str, escapes: bool) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
     // Where to go on if what comes after the last `*` does not match: with one more character for that `*`.
@@ -17,7 +27,8 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
             None => None,
             Some(_) if t == text.len() => return false,
             Some('?') => Some(p + 1),
-            Some('[') => class(&pattern, p, text[t]),
+            Some('[') => class(&pattern, p, text[t], escapes),
+            Some('\\') if escapes && p + 1 < pattern.len() => (pattern[p + 1] == text[t]).then_some(p + 2),
             Some(c) => (*c == text[t]).then_some(p + 1),
         };
         match (step, retry) {
@@ -32,9 +43,13 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// Where the pattern goes on if the class that begins at `at` holds `c`. A bracket that is never closed stands for itself.
-fn class(pattern: &[char], at: usize, c: char) -> Option<usize> {
+fn class(pattern: &[char], at: usize, c: char, escapes: bool) -> Option<usize> {
     let mut start = at + 1;
-    let negated = pattern.get(start) == Some(&'!');
+    let negated = match pattern.get(start) {
+        Some('!') => true,
+        Some('^') => escapes,
+        _ => false,
+    };
     start += usize::from(negated);
     // A closing bracket that comes first is part of the class.
     let Some(length) = pattern.get(start + 1..).and_then(|rest| rest.iter().position(|c| *c == ']')) else {
@@ -57,7 +72,7 @@ fn class(pattern: &[char], at: usize, c: char) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{matches, matches_name};
 
     #[test]
     fn patterns_are_those_of_fnmatch() {
@@ -78,6 +93,12 @@ mod tests {
         {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
+        for (pattern, name) in
+            [("a\\*", "a*"), ("[^a]", "b"), ("[!a]*", "bc"), ("\\[x", "[x"), ("x\\", "x\\")]
+        {
+            assert!(matches_name(pattern, name), "{pattern} {name}");
+        }
+        assert!(!matches_name("a\\*", "ab") && matches("[^a]", "^") && !matches("[^a]", "b"));
         assert!(!matches(&"*a".repeat(1000), &"a".repeat(999)), "no pattern takes exponential time");
     }
 }

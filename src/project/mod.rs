@@ -9,14 +9,17 @@ mod dependencies;
 mod deployment;
 mod discover;
 mod error;
-mod exclude;
 mod flow;
 mod glob;
 mod groups;
+mod indexes;
 mod limits;
 mod pyproject;
 mod python;
+mod resolving;
+mod scalar;
 mod settings;
+mod several;
 mod shell;
 mod source;
 mod sources;
@@ -24,13 +27,18 @@ mod toml;
 mod yaml;
 
 pub use branch::Selection;
-pub use code::{CodeFile, CodeFileKind, CodeFiles, code_files};
-pub use component::{
-    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, Environment, IndexPin,
-    IndexSettings, Project, ProjectKind, Run, check_names, image_name,
+pub use code::{
+    CodeFile, CodeFileKind, CodeFiles, CodeOptions, CodeReader, LeftOut, Library, LibraryOrigin, Reason,
+    code_files,
 };
-pub use discover::{discover, discover_with};
+pub use component::{
+    Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment,
+    IndexPin, IndexSettings, Project, ProjectKind, Run, check_names, image_name,
+};
+pub use discover::{Unreadable, discover, discover_parts, discover_with};
 pub use error::Error;
 pub use pyproject::PackageMetadata;
 pub use python::PythonRequest;
-pub use settings::Resolving;
+pub use resolving::Resolving;
+pub use settings::Settings;
+pub use several::{Member, discover_member, members};

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::dependencies::{Dependencies, read_requirements};
-use super::settings::Settings;
+use super::resolving::ResolvingTables;
 use super::source::Root;
 use super::sources::Sources;
 use super::toml::Toml;
-use super::{Error, IndexSettings, PythonRequest, Selection, groups};
+use super::{Error, IndexSettings, PythonRequest, Selection, groups, indexes};
 use crate::model::{Origin, PackageName, Variables, Version, VersionSpecifiers, Warning, parse_requirement};
 
 /// uv's own file of settings.
@@ -83,6 +83,11 @@ impl Pyproject {
 
     pub fn parse(file: &str, text: String) -> Result<Self, Error> {
         Ok(Self { toml: Toml::parse(file, text)?, uv: None })
+    }
+
+    /// The file as TOML.
+    pub fn toml(&self) -> &Toml {
+        &self.toml
     }
 
     pub fn file(&self) -> &str {
@@ -177,8 +182,8 @@ impl Pyproject {
     }
 
     /// What the files say of resolving.
-    pub fn settings(&self) -> Settings<'_> {
-        Settings::new(&self.toml, self.uv.as_ref())
+    pub fn resolving(&self) -> ResolvingTables<'_> {
+        ResolvingTables::new(&self.toml, self.uv.as_ref())
     }
 
     /// The extras and groups that are wanted: by the command line, and by `[tool.bakehouse]`.
@@ -203,7 +208,7 @@ impl Pyproject {
         dependencies: &mut Dependencies,
         warnings: &mut Vec<Warning>,
     ) -> Result<IndexSettings, Error> {
-        let settings = self.settings();
+        let settings = self.resolving();
         let selection = self.selection(context.selection)?;
         let listed = std::mem::take(&mut dependencies.requirements);
         dependencies.requirements = groups::without_itself(&self.toml, listed)?;
@@ -215,7 +220,7 @@ impl Pyproject {
         dependencies.constraints.extend(settings.constraints()?);
         dependencies.overrides.extend(settings.overrides()?);
 
-        let (mut indexes, named) = settings.indexes(context.root, context.variables)?;
+        let (mut indexes, named) = indexes::read(&settings, context.root, context.variables)?;
         let strict = context.strict;
         let sources =
             Sources { toml: &self.toml, root: context.root, named: &named, selection: &selection, strict };

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::model::Origin;
 
+/// What a directory of several projects holds.
+pub(super) const MULTI: &str = "obproject_multi.toml";
+/// How far above a project such a directory may be.
+const MAX_ABOVE: usize = 8;
 /// The most bytes of a text file that is parsed.
 const MAX_TEXT: u64 = 4 * 1024 * 1024;
 
@@ -31,6 +35,13 @@ impl Root {
             return Err(Error::NoProject { directory: directory.to_owned(), hint });
         }
         Ok(Self { path })
+    }
+
+    /// The directory of several projects that holds this one, and how it is named from here: `../../`.
+    pub fn above(&self) -> Option<(Self, String)> {
+        let above = self.path.ancestors().enumerate().skip(1).take(MAX_ABOVE);
+        let (steps, path) = above.into_iter().find(|(_, above)| above.join(MULTI).is_file())?;
+        Some((Self { path: path.to_owned() }, "../".repeat(steps)))
     }
 
     /// The directory's own name.

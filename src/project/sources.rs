@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use toml_edit::{Item, TableLike};
 use url::Url;
 
-use super::settings::tables;
 use super::source::Root;
-use super::toml::Toml;
+use super::toml::{Toml, tables};
 use super::{Error, IndexPin, Selection};
 use crate::model::{
     MarkerTree, Origin, PackageName, Requirement, RequirementsTxtError, VersionOrUrl, Warning,

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::Error;
+pub(super) use super::scalar::Type;
+use super::scalar::{as_python, type_of};
 use crate::model::Origin;
 
 /// Limits that no configuration file of a person reaches.
@@ -31,15 +33,6 @@ pub(super) enum Value {
     Map(Vec<(String, Node)>),
 }
 
-/// What a scalar is to the platform's client, which reads YAML 1.1 as PyYAML does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
-    Text,
-    Number,
-    Bool,
-    Null,
-}
-
 impl Node {
     pub fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
@@ -56,6 +49,15 @@ impl Node {
         }
     }
 
+    /// The text that Python makes of a scalar: `8` of `010`, but not of `"010"`.
+    pub fn python_text(&self) -> Option<String> {
+        match &self.value {
+            Value::Scalar { text, plain: true } => Some(as_python(text)),
+            Value::Scalar { text, .. } => Some(text.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether nothing is here: no value, `null`, or an empty list or map.
     pub fn is_empty(&self) -> bool {
         match &self.value {
@@ -63,28 +65,6 @@ impl Node {
             Value::List(list) => list.is_empty(),
             Value::Map(map) => map.is_empty(),
         }
-    }
-}
-
-fn type_of(text: &str) -> Type {
-    let lower = text.to_ascii_lowercase();
-    match lower.as_str() {
-        "" | "~" | "null" => return Type::Null,
-        "true" | "false" | "yes" | "no" | "on" | "off" => return Type::Bool,
-        _ => {}
-    }
-    let unsigned = lower.trim_start_matches(['+', '-']);
-    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return Type::Text;
-    }
-    let number = unsigned.replace('_', "");
-    let radix = ["0x", "0o", "0b"]
-        .iter()
-        .any(|p| number.strip_prefix(p).is_some_and(|d| u128::from_str_radix(d, 16).is_ok()));
-    if number.parse::<f64>().is_ok() || radix || matches!(number.as_str(), ".inf" | ".nan") {
-        Type::Number
-    } else {
-        Type::Text
     }
 }
 
@@ -96,6 +76,9 @@ struct Open {
     /// The key whose value comes next, and the keys seen, of a map.
     key: Option<String>,
     keys: BTreeSet<String>,
+    /// Whether that key is `<<`, and the entries that such keys bring, which go before the map's own.
+    merges: bool,
+    merged: Vec<(String, Node)>,
 }
 
 /// Parses a file that holds one document. An empty one is an empty map.
@@ -120,19 +103,19 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Error> {
             }
             Event::MappingStart(anchor, _) => {
                 let value = Value::Map(Vec::new());
-                open.push(Open { anchor, line: at, value, key: None, keys: BTreeSet::new() });
+                open.push(Open::new(anchor, at, value));
                 continue;
             }
             Event::SequenceStart(anchor, _) => {
                 let value = Value::List(Vec::new());
-                open.push(Open { anchor, line: at, value, key: None, keys: BTreeSet::new() });
+                open.push(Open::new(anchor, at, value));
                 continue;
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 let Some(closed) = open.pop() else { continue };
-                let node = Node { line: closed.line, value: closed.value };
-                let size = if closed.anchor == 0 { 0 } else { count(&node) };
-                (node, closed.anchor, size)
+                let (anchor, node) = (closed.anchor, closed.finish());
+                let size = if anchor == 0 { 0 } else { count(&node) };
+                (node, anchor, size)
             }
             Event::Scalar(text, style, anchor, _) => {
                 nodes += 1;
@@ -170,6 +153,50 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Error> {
 }
 
 impl Open {
+    fn new(anchor: usize, line: u32, value: Value) -> Self {
+        Self { anchor, line, value, key: None, keys: BTreeSet::new(), merges: false, merged: Vec::new() }
+    }
+
+    fn finish(self) -> Node {
+        let value = match self.value {
+            Value::Map(own) if !self.merged.is_empty() => {
+                let mut entries: Vec<(String, Node)> = Vec::new();
+                let mut places = BTreeMap::new();
+                // Of one key the last value counts, in the place of the first.
+                for (key, node) in self.merged.into_iter().chain(own) {
+                    match places.get(&key) {
+                        Some(&at) => {
+                            let (_, known): &mut (String, Node) = &mut entries[at];
+                            *known = node;
+                        }
+                        None => {
+                            places.insert(key.clone(), entries.len());
+                            entries.push((key, node));
+                        }
+                    }
+                }
+                Value::Map(entries)
+            }
+            value => value,
+        };
+        Node { line: self.line, value }
+    }
+
+    /// What `<<` brings: a map's entries, or those of several maps, of which the first counts most.
+    fn merge(&mut self, node: Node) -> Result<(), String> {
+        let maps = match node.value {
+            Value::List(list) => list,
+            value => vec![Node { line: node.line, value }],
+        };
+        for map in maps.into_iter().rev() {
+            let Value::Map(entries) = map.value else {
+                return Err("`<<` takes a mapping, or a list of mappings".to_owned());
+            };
+            self.merged.extend(entries);
+        }
+        Ok(())
+    }
+
     fn add(&mut self, node: Node) -> Result<(), String> {
         let entries = match &mut self.value {
             Value::List(list) => {
@@ -180,10 +207,13 @@ impl Open {
             Value::Scalar { .. } => return Ok(()),
         };
         match self.key.take() {
-            Some(key) if key == "<<" => return Err("merge keys (`<<`) are not supported".to_owned()),
+            Some(_) if self.merges => return self.merge(node),
             Some(key) => entries.push((key, node)),
             None => match node.value {
-                Value::Scalar { text, .. } if self.keys.insert(text.clone()) => self.key = Some(text),
+                Value::Scalar { text, plain } if self.keys.insert(text.clone()) => {
+                    self.merges = plain && text == "<<";
+                    self.key = Some(text);
+                }
                 Value::Scalar { text, .. } => {
                     return Err(format!("the key `{}` occurs twice", text.escape_debug()));
                 }
@@ -235,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn merge_keys_bring_the_entries_of_other_maps() {
+        let text =
+            "a: &a {x: '1', y: '2'}\nb: &b {x: '3', z: '4'}\nc:\n  y: '5'\n  <<: [*a, *b]\nd:\n  '<<': '6'\n";
+        let node = parse("c.yml", text).unwrap();
+        let entries = |key: &str| match &node.get(key).unwrap().value {
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, node)| format!("{key}{}@{}", node.scalar().unwrap().0, node.line))
+                .collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(entries("c"), ["x1@1", "z4@2", "y5@4"]);
+        assert_eq!(entries("d"), ["<<6@7"]);
+    }
+
+    #[test]
     fn broken_and_hostile_files_are_errors_with_a_line() {
         let bomb: String = std::iter::once("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned())
             .chain((1..12).map(|n| {
@@ -254,7 +300,7 @@ mod tests {
             ("a: *nope\n", 1),
             ("x: 1\ny: \"open\n", 2),
             ("a:\n\t- b", 2),
-            ("b: &x {c: 1}\na:\n  <<: *x", 3),
+            ("a:\n  <<: x", 2),
             (&bomb, 5),
             (&deep, 1),
             (&blocks, 1),

@@ -161,18 +161,24 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
-    /// A layout is broken.
-    #[error("the OCI layout `{}` cannot be used: {problem}", path.display())]
+    /// A layout or an archive is broken.
+    #[error("`{}` cannot be used: {problem}", path.display())]
     BadLayout {
-        /// The directory.
+        /// The directory, or the archive.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// A layout does not hold what was asked for.
-    #[error("the OCI layout `{}` has no {wanted}", path.display())]
+    /// A compressed archive is far larger than it is.
+    #[error("`{}` decompresses to far more than it is: a decompression bomb", path.display())]
+    Bomb {
+        /// The archive.
+        path: PathBuf,
+    },
+    /// A layout or an archive does not hold what was asked for.
+    #[error("`{}` has no {wanted}", path.display())]
     NotInLayout {
-        /// The directory.
+        /// The directory, or the archive.
         path: PathBuf,
         /// What was asked for.
         wanted: String,
@@ -195,7 +201,9 @@ impl Error {
     /// The documented exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => ExitCode::Integrity,
+            Self::DigestMismatch { .. } | Self::SizeMismatch { .. } | Self::Bomb { .. } => {
+                ExitCode::Integrity
+            }
             Self::Refused { detail, .. } if detail.code == Some(OciErrorCode::DigestInvalid) => {
                 ExitCode::Integrity
             }

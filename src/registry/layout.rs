@@ -8,6 +8,9 @@
 //!
 //! Several processes may write to one layout. Blobs appear by `rename`; `index.json` is changed under a lock on the
 //! directory itself, so that no lock file stays behind. What a layout holds is checked whenever it is read.
+//!
+//! An archive is read as if it were a layout: an `oci-archive:` is one in a tar file, and what a `docker-archive:` holds
+//! is presented as one.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
@@ -19,8 +22,11 @@ use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, MediaType, OciLayout};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::archive::ArchiveFormat;
+use super::docker_archive;
 use super::error::{Error, shown};
 use super::manifest::{MAX_MANIFEST_SIZE, Manifest};
+use super::tarball::Tarball;
 use crate::model::{Digest, Hasher, HashingWriter};
 use crate::store::{Blob, Store};
 
@@ -40,7 +46,8 @@ const NAMES_SHOWN: usize = 10;
 #[derive(Debug)]
 pub struct Layout {
     path: PathBuf,
-    next_temporary: AtomicU64,
+    /// Where its files are, if not in a directory.
+    archive: Option<Tarball>,
 }
 
 /// `index.json`. What belongs to others is kept as it is.
@@ -55,7 +62,23 @@ struct Index {
 impl Layout {
     /// Opens a layout.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let this = Self { path: path.to_owned(), next_temporary: AtomicU64::new(0) };
+        Self::checked(Self::at(path, None))
+    }
+
+    /// Opens an archive for reading. One that is compressed is unpacked into the store.
+    pub fn open_archive(path: &Path, format: ArchiveFormat, store: &Store) -> Result<Self, Error> {
+        let mut archive = Tarball::open(path, store)?;
+        if format == ArchiveFormat::Docker {
+            docker_archive::present_as_layout(&mut archive, path)?;
+        }
+        Self::checked(Self::at(path, Some(archive)))
+    }
+
+    fn at(path: &Path, archive: Option<Tarball>) -> Self {
+        Self { path: path.to_owned(), archive }
+    }
+
+    fn checked(this: Self) -> Result<Self, Error> {
         let marker = this.read(MARKER, 64 * 1024)?;
         let marker: OciLayout = marker
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -69,16 +92,15 @@ impl Layout {
     /// Opens a layout for writing, and makes one where there is none. A directory that holds something else is refused.
     pub fn create(path: &Path) -> Result<Self, Error> {
         fs::create_dir_all(path).map_err(Error::io("create", path))?;
-        let this = Self { path: path.to_owned(), next_temporary: AtomicU64::new(0) };
+        let this = Self::at(path, None);
         let _lock = this.lock()?;
-        this.sweep();
+        sweep(path);
         if this.read(MARKER, 64 * 1024)?.is_none() {
             let mut entries = fs::read_dir(path).map_err(Error::io("list", path))?;
             if entries.any(|entry| entry.is_ok_and(|entry| !is_temporary(&entry))) {
                 return Err(Error::NotALayout { path: path.to_owned() });
             }
-            let marker = serde_json::json!({ "imageLayoutVersion": VERSION });
-            this.write(Path::new(MARKER), marker.to_string().as_bytes())?;
+            this.write(Path::new(MARKER), layout_marker().as_bytes())?;
         }
         let blobs = path.join("blobs/sha256");
         fs::create_dir_all(&blobs).map_err(Error::io("create", &blobs))?;
@@ -95,7 +117,16 @@ impl Layout {
 
     /// Whether a blob is there with the right length. (Its content is checked when it is read.)
     pub fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        fs::metadata(self.blob_path(digest)).is_ok_and(|found| found.is_file() && found.len() == size)
+        self.blob_size(digest) == Some(size)
+    }
+
+    /// The length of a blob, if it is there.
+    fn blob_size(&self, digest: &Digest) -> Option<u64> {
+        match &self.archive {
+            Some(archive) => archive.size(&blob_name(digest)),
+            // Anything but a plain file could block.
+            None => fs::metadata(self.blob_path(digest)).ok().filter(fs::Metadata::is_file).map(|f| f.len()),
+        }
     }
 
     /// Writes a blob, unless it is there. Nothing appears unless length and digest are right.
@@ -103,7 +134,7 @@ impl Layout {
         if self.has_blob(digest, size) {
             return Ok(());
         }
-        let (file, temporary) = self.temporary()?;
+        let (file, temporary) = temporary(&self.path)?;
         let written = || {
             let mut writer = HashingWriter::new(file);
             let mut limited = reader.take(size.saturating_add(1));
@@ -116,15 +147,22 @@ impl Layout {
     }
 
     /// Opens a blob. Reading it to the end fails if its length or digest is wrong.
-    pub fn open_blob(&self, digest: &Digest, size: u64) -> Result<CheckedReader<File>, Error> {
-        let path = self.blob_path(digest);
-        // Anything but a plain file could block.
-        if !fs::metadata(&path).is_ok_and(|found| found.is_file()) {
-            return Err(self.missing(format!("blob {digest}"), Vec::new()));
-        }
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
+    pub fn open_blob(
+        &self,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<CheckedReader<Box<dyn Read + Send>>, Error> {
+        let missing = || self.missing(format!("blob {digest}"), Vec::new());
+        let inner: Box<dyn Read + Send> = match &self.archive {
+            Some(archive) => archive.read(&blob_name(digest))?.ok_or_else(missing)?,
+            None => {
+                self.blob_size(digest).ok_or_else(missing)?;
+                let path = self.blob_path(digest);
+                Box::new(File::open(&path).map_err(Error::io("open", &path))?)
+            }
+        };
         Ok(CheckedReader {
-            inner: file,
+            inner,
             what: self.blob(digest),
             digest: *digest,
             size,
@@ -167,10 +205,8 @@ impl Layout {
         let name = |image: &Descriptor| image.annotations().as_ref()?.get(ANNOTATION_REF_NAME).cloned();
         if let Some(Ok(digest)) = name_or_digest.map(str::parse::<Digest>) {
             // The manifests of an image index are not listed themselves: there, the blob alone knows its length.
-            let path = self.blob_path(&digest);
-            let size = fs::metadata(&path)
-                .map_err(|_| self.missing(format!("manifest {digest}"), Vec::new()))?
-                .len();
+            let missing = || self.missing(format!("manifest {digest}"), Vec::new());
+            let size = self.blob_size(&digest).ok_or_else(missing)?;
             let listed = images.iter().find(|image| image.digest().as_ref() == digest.to_string());
             return self.read_manifest(&digest, size, listed.map(Descriptor::media_type));
         }
@@ -204,21 +240,12 @@ impl Layout {
         if !self.has_blob(&digest, descriptor.size()) {
             return Err(self.missing(format!("blob {digest}"), Vec::new()));
         }
-        let mut named = descriptor.clone();
-        let mut annotations = descriptor.annotations().clone().unwrap_or_default();
-        annotations.insert(ANNOTATION_REF_NAME.to_owned(), name.to_owned());
-        named.set_annotations(Some(annotations));
-        // By way of a value: its maps are sorted, those of the descriptor are not.
-        let entry = serde_json::to_value(&named).map_err(|error| self.bad(error.to_string()))?;
+        let entry = entry(descriptor, name).map_err(|error| self.bad(error.to_string()))?;
 
         let _lock = self.lock()?;
         let mut index = self.read_index()?;
         index.manifests.retain(|other| ref_name(other) != Some(name));
         index.manifests.push(entry);
-        index.manifests.sort_by_cached_key(|entry| {
-            let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default();
-            (ref_name(entry).unwrap_or_default().to_owned(), digest.to_owned())
-        });
         self.write_index(index)
     }
 
@@ -238,12 +265,9 @@ impl Layout {
         serde_json::from_slice(&bytes).map_err(|error| self.bad(format!("its `{INDEX}` is broken: {error}")))
     }
 
-    fn write_index(&self, mut index: Index) -> Result<(), Error> {
-        index.rest.insert("schemaVersion".into(), 2.into());
-        index.rest.entry("mediaType").or_insert_with(|| MediaType::ImageIndex.to_string().into());
-        // By way of a value, whose keys are sorted.
-        let value = serde_json::to_value(index).map_err(|error| self.bad(error.to_string()))?;
-        self.write(Path::new(INDEX), value.to_string().as_bytes())
+    fn write_index(&self, index: Index) -> Result<(), Error> {
+        let text = index.document().map_err(|error| self.bad(error.to_string()))?;
+        self.write(Path::new(INDEX), text.as_bytes())
     }
 
     fn digest(&self, descriptor: &Descriptor) -> Result<Digest, Error> {
@@ -267,6 +291,9 @@ impl Layout {
 
     /// A small file of the layout; `None` if it is not there.
     fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(archive) = &self.archive {
+            return archive.small(name, limit);
+        }
         let path = self.path.join(name);
         match fs::metadata(&path) {
             Ok(found) if found.is_file() && found.len() <= limit => {}
@@ -281,42 +308,11 @@ impl Layout {
 
     /// Writes a small file so that it is there whole, even after a crash, or not at all.
     fn write(&self, name: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let (mut file, temporary) = self.temporary()?;
+        let (mut file, temporary) = temporary(&self.path)?;
         let written =
             file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", &temporary));
         let moved = written.and_then(|()| self.publish(&temporary, &self.path.join(name)));
         moved.inspect_err(|_| drop(fs::remove_file(&temporary)))
-    }
-
-    fn temporary(&self) -> Result<(File, PathBuf), Error> {
-        // Distinct among processes, and among the values of this type in one process.
-        let unique = std::ptr::from_ref(self).addr();
-        loop {
-            let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-            let path = self.path.join(format!("{TEMPORARY}{}-{unique:x}-{number}", std::process::id()));
-            match File::create_new(&path) {
-                Ok(file) => {
-                    // Best effort, against being swept.
-                    let _ = file.try_lock();
-                    return Ok((file, path));
-                }
-                // Left behind by a killed process.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::io("create", &path)(error)),
-            }
-        }
-    }
-
-    /// Removes what killed processes left. Errors do not matter: the next run tries again.
-    fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(&self.path) else { return };
-        for entry in entries.flatten().filter(is_temporary) {
-            let modified = entry.metadata().and_then(|found| found.modified());
-            let old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > SWEEP_AGE));
-            if old && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
     }
 
     fn publish(&self, temporary: &Path, path: &Path) -> Result<(), Error> {
@@ -324,12 +320,12 @@ impl Layout {
     }
 
     fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.path.join("blobs/sha256").join(digest.hex())
+        self.path.join(blob_name(digest))
     }
 
     /// A blob, for messages.
     fn blob(&self, digest: &Digest) -> String {
-        format!("the blob {digest} of the OCI layout `{}`", self.path.display())
+        format!("the blob {digest} of `{}`", self.path.display())
     }
 
     fn check(&self, digest: &Digest, size: u64, actual: Digest, length: u64) -> Result<(), Error> {
@@ -354,6 +350,79 @@ impl Layout {
     }
 }
 
+impl Index {
+    /// The bytes of `index.json`: the same for the same images.
+    fn document(mut self) -> Result<String, serde_json::Error> {
+        self.rest.insert("schemaVersion".into(), 2.into());
+        self.rest.entry("mediaType").or_insert_with(|| MediaType::ImageIndex.to_string().into());
+        self.manifests.sort_by_cached_key(|entry| {
+            let digest = entry.get("digest").and_then(Value::as_str).unwrap_or_default();
+            (ref_name(entry).unwrap_or_default().to_owned(), digest.to_owned())
+        });
+        // By way of a value, whose keys are sorted.
+        Ok(serde_json::to_value(self)?.to_string())
+    }
+}
+
+/// The bytes of the file `oci-layout`.
+pub fn layout_marker() -> String {
+    serde_json::json!({ "imageLayoutVersion": VERSION }).to_string()
+}
+
+/// The bytes of an `index.json` that lists images by their names.
+pub fn index_document<'a>(
+    images: impl IntoIterator<Item = (&'a Descriptor, &'a str)>,
+) -> Result<String, serde_json::Error> {
+    let manifests = images.into_iter().map(|(image, name)| entry(image, name)).collect::<Result<_, _>>()?;
+    Index { manifests, rest: Map::new() }.document()
+}
+
+/// An image as `index.json` lists it.
+fn entry(descriptor: &Descriptor, name: &str) -> Result<Value, serde_json::Error> {
+    let mut named = descriptor.clone();
+    let mut annotations = descriptor.annotations().clone().unwrap_or_default();
+    annotations.insert(ANNOTATION_REF_NAME.to_owned(), name.to_owned());
+    named.set_annotations(Some(annotations));
+    // By way of a value: its maps are sorted, those of the descriptor are not.
+    serde_json::to_value(&named)
+}
+
+/// The name of a blob's file.
+pub(super) fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// A new, locked file in a directory, to be renamed when it is whole.
+pub(super) fn temporary(directory: &Path) -> Result<(File, PathBuf), Error> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
+        match File::create_new(&path) {
+            Ok(file) => {
+                // Best effort, against being swept.
+                let _ = file.try_lock();
+                return Ok((file, path));
+            }
+            // Left behind by a killed process.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("create", &path)(error)),
+        }
+    }
+}
+
+/// Removes what killed processes left in a directory. Errors do not matter: the next run tries again.
+pub(super) fn sweep(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(is_temporary) {
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > SWEEP_AGE));
+        if old && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn is_temporary(entry: &fs::DirEntry) -> bool {
     entry.file_name().to_string_lossy().starts_with(TEMPORARY)
 }
@@ -362,7 +431,13 @@ fn ref_name(entry: &Value) -> Option<&str> {
     entry.get("annotations")?.get(ANNOTATION_REF_NAME)?.as_str()
 }
 
-fn check(what: &str, digest: &Digest, size: u64, actual: Digest, length: u64) -> Result<(), Error> {
+pub(super) fn check(
+    what: &str,
+    digest: &Digest,
+    size: u64,
+    actual: Digest,
+    length: u64,
+) -> Result<(), Error> {
     if length != size {
         return Err(Error::SizeMismatch { what: what.to_owned(), expected: size, actual: length });
     }

@@ -17,6 +17,15 @@ type Pep508 = pep508_rs::Requirement<Url>;
 /// A package and the versions of it that are required.
 pub(crate) type Dependency = (Package, VersionSet);
 
+/// What a version of a package, or the user, asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Dependencies {
+    /// The packages in the order of the requirements.
+    pub(crate) packages: Vec<Dependency>,
+    /// The distributions that are required under a condition on the target, which holds.
+    pub(crate) conditional: Vec<PackageName>,
+}
+
 /// The requirements of a distribution that count for the target: without an extra those that always do, with one those
 /// that it adds. The user's overrides stand in for what they override.
 pub(crate) fn active<'m>(
@@ -61,8 +70,8 @@ fn belongs_to(requirement: &Pep508, extra: Option<&ExtraName>) -> bool {
 }
 
 /// What the user's requirements ask for.
-pub(crate) fn of_root(facts: &Facts<'_>) -> Result<Vec<Dependency>, Error> {
-    let mut dependencies = Vec::new();
+pub(crate) fn of_root(facts: &Facts<'_>) -> Result<Dependencies, Error> {
+    let mut dependencies = Dependencies::default();
     for requirement in &facts.manifest.requirements {
         add(facts, &requirement.pep508, None, &mut dependencies)?;
     }
@@ -74,15 +83,15 @@ pub(crate) fn of_version(
     facts: &Facts<'_>,
     package: &Package,
     version: &Version,
-) -> Result<Result<Vec<Dependency>, Reason>, Error> {
+) -> Result<Result<Dependencies, Reason>, Error> {
     let Some(name) = package.name() else { return of_root(facts).map(Ok) };
     let metadata = match facts.metadata(name, version)? {
         Ok(metadata) => metadata,
         Err(reason) => return Ok(Err(reason)),
     };
-    let mut dependencies = Vec::new();
+    let mut dependencies = Dependencies::default();
     if package.extra().is_some() {
-        dependencies.push((Package::Base(name.clone()), VersionSet::singleton(version.clone())));
+        dependencies.packages.push((Package::Base(name.clone()), VersionSet::singleton(version.clone())));
     }
     for requirement in active(&metadata, package.extra(), facts) {
         if requirement.name == *name && !admits(requirement, version) {
@@ -108,7 +117,7 @@ fn add(
     facts: &Facts<'_>,
     requirement: &Pep508,
     parent: Option<(&PackageName, &Version)>,
-    dependencies: &mut Vec<Dependency>,
+    dependencies: &mut Dependencies,
 ) -> Result<(), Error> {
     let name = &requirement.name;
     let itself = parent.filter(|(parent, _)| *parent == name);
@@ -135,10 +144,13 @@ fn add(
             VersionSet::full()
         }
     };
+    if !requirement.marker.clone().simplify_extras_with(|_| true).is_true() {
+        dependencies.conditional.push(name.clone());
+    }
     let mut push = |package: Package| {
         let dependency = (package, set.clone());
-        if !dependencies.contains(&dependency) {
-            dependencies.push(dependency);
+        if !dependencies.packages.contains(&dependency) {
+            dependencies.packages.push(dependency);
         }
     };
     for extra in &requirement.extras {

@@ -219,7 +219,7 @@ impl<'r> Facts<'r> {
                 index: url.clone(),
                 elsewhere: BTreeMap::from([(file.archive.file_name.clone(), Place { rank: 0, index: None })]),
                 earlier_index_first: false,
-                versions: BTreeMap::from([(version.clone(), vec![file])]),
+                versions: BTreeMap::from([(version.clone(), vec![file].into())]),
             };
             let candidates = Candidates::new(Arc::new(releases), Arc::clone(&self.manifest.rules));
             self.candidates.get_mut().insert(name.clone(), Some(Rc::new(candidates)));

@@ -26,8 +26,9 @@ pub(crate) struct Prefetcher {
     ranges: HashMap<PackageName, VersionSet>,
     /// The versions whose metadata was announced, once their package's releases were known.
     versions: HashSet<(PackageName, Version)>,
-    /// How many versions of a package were tried, and how many had been when the last batch was announced.
-    tried: HashMap<PackageName, (usize, usize)>,
+    /// The versions of a package that were tried, and how many had been when the last batch was announced. A version
+    /// that is decided again after others were taken back is not another one.
+    tried: HashMap<PackageName, (HashSet<Version>, usize)>,
 }
 
 impl Prefetcher {
@@ -63,14 +64,15 @@ impl Prefetcher {
     ) {
         self.versions.insert((name.clone(), version.clone()));
         let (tried, announced) = self.tried.entry(name.clone()).or_default();
-        *tried += 1;
-        let due = BATCHES.iter().any(|&batch| *tried >= batch && *announced < batch)
-            || *tried - *announced >= BATCHES[BATCHES.len() - 1];
+        tried.insert(version.clone());
+        let tried = tried.len();
+        let due = BATCHES.iter().any(|&batch| tried >= batch && *announced < batch)
+            || tried - *announced >= BATCHES[BATCHES.len() - 1];
         if !due {
             return;
         }
-        *announced = *tried;
-        let count = (*tried).min(LARGEST_BATCH);
+        *announced = tried;
+        let count = tried.min(LARGEST_BATCH);
         if let Some(candidates) = facts.known(name) {
             let next: Vec<Version> = candidates.first(set, count + 1).into_iter().cloned().collect();
             self.announce(facts, name, &candidates, next.into_iter());

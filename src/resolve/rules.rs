@@ -11,7 +11,7 @@ use pep508_rs::PackageName;
 use super::options::{PrereleaseMode, Strategy};
 use super::package::Reason;
 use super::ranges::{VersionSet, python_is_new_enough};
-use crate::index::{ReleaseFile, Releases};
+use crate::index::{Files, ReleaseFile, Releases};
 use crate::model::{ArchiveKind, Digest, Target, Timestamp, Version};
 
 /// The mode, applied to one package.
@@ -159,7 +159,7 @@ impl Candidates {
 
     /// The files of a version.
     pub(crate) fn files(&self, version: &Version) -> &[ReleaseFile] {
-        self.releases.versions.get(version).map_or(&[], Vec::as_slice)
+        self.releases.versions.get(version).map_or(&[], Files::as_slice)
     }
 
     /// The file to use for a version, if it may be used at all.

@@ -22,7 +22,12 @@ use crate::net::without_credentials;
 /// Finds the pins for a request.
 pub(crate) fn solve(request: &Request<'_>, source: &dyn Source) -> Result<Resolution, Error> {
     let facts = Facts::new(request, source)?;
-    let mut solver = Solver { facts, priorities: Priorities::default(), prefetcher: Prefetcher::default() };
+    let mut solver = Solver {
+        facts,
+        priorities: Priorities::default(),
+        prefetcher: Prefetcher::default(),
+        conditional: HashSet::new(),
+    };
     let chosen = solver.run()?;
     chosen.into_resolution(&solver.facts)
 }
@@ -31,6 +36,8 @@ struct Solver<'r> {
     facts: Facts<'r>,
     priorities: Priorities,
     prefetcher: Prefetcher,
+    /// The distributions that something requires under a condition on the target, which holds.
+    conditional: HashSet<PackageName>,
 }
 
 impl Solver<'_> {
@@ -65,8 +72,10 @@ impl Solver<'_> {
             next = package;
 
             let Some(version) = self.choose(&mut state, package, &set)? else { continue };
+            tracing::debug!(package = %state.package_store[package], %version, "trying");
             if !added.insert((package, version.clone())) {
                 state.partial_solution.add_decision(package, version);
+                self.decided(&state.package_store[package]);
                 continue;
             }
             let node = state.package_store[package].clone();
@@ -77,13 +86,14 @@ impl Solver<'_> {
                     state.add_unavailable(package, versions, reason);
                 }
                 Ok(dependencies) => {
-                    for (package, set) in &dependencies {
+                    for (package, set) in &dependencies.packages {
                         self.see(package, set);
                     }
-                    let conflict =
-                        state.add_package_version_dependencies(package, version, versions, dependencies);
-                    if let Some(conflict) = conflict {
-                        self.count(&state, package, &conflict);
+                    self.conditional.extend(dependencies.conditional);
+                    let packages = dependencies.packages;
+                    match state.add_package_version_dependencies(package, version, versions, packages) {
+                        Some(conflict) => self.count(&state, package, &conflict),
+                        None => self.decided(&node),
                     }
                 }
             }
@@ -169,6 +179,16 @@ impl Solver<'_> {
             Class::Ordinary
         };
         self.priorities.see(name, class);
+    }
+
+    /// Notes that a package is decided. What is required under a condition keeps its version from then on, as far as the
+    /// order goes: such packages bring many others along, and come early when decisions are taken back.
+    fn decided(&mut self, package: &Package) {
+        if let Package::Base(name) = package
+            && self.conditional.contains(name)
+        {
+            self.priorities.see(name, Class::Pinned);
+        }
     }
 
     fn count(&mut self, state: &State<Provider>, affected: Id<Package>, conflict: &ConflictId<Provider>) {

@@ -75,9 +75,9 @@ fn a_deployment_may_name_the_folders_of_its_code() {
     let project = discover_with(directory.path(), &Selection::default(), &|_| None).unwrap();
     let deployment = &project.components[0];
     assert_eq!(names(&deployment.environments[0]), ["flask"], "found in the code, as nothing is named");
-    assert_eq!(deployment.run.working_dir, "/app/services/api");
-    assert_eq!(deployment.run.python_path, ["/app/services/api", "/app", "/app/src"]);
+    assert_eq!(deployment.run.working_dir, "/app");
+    assert_eq!(deployment.run.python_path, ["/app", "/app/src"]);
     let files = code_files(&project, deployment).unwrap();
     let paths: Vec<&str> = files.own.iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(paths, ["app/deployments/d/config.yml", "app/services/api/main.py"]);
+    assert_eq!(paths, ["app/main.py"], "the folder's content, as the platform unpacks it");
 }

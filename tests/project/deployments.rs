@@ -48,14 +48,22 @@ fn explicit_dependencies_are_all_that_counts() {
 }
 
 #[test]
+fn values_are_what_yaml_1_1_makes_of_them() {
+    let config = "base: &base {A: 010, B: 1:30, C: yes}\nenvironment:\n  <<: *base\n  C: 'no'\n  D: 1.10\n  E: 1e5\n  F: 0x1F\nport: 0x1F90\n";
+    let component = deployment(config).unwrap();
+    let shown: Vec<String> =
+        component.run.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(shown, ["A=8", "B=90", "C=no", "D=1.1", "E=1e5", "F=31"]);
+    assert_eq!(component.run.ports, [8080]);
+    assert_eq!(deployment("environment: {A: on}").unwrap().run.env["A"], "True");
+}
+
+#[test]
 fn mistakes_are_told_with_their_line() {
     for (config, expected) in [
         ("dependencies:\n  pypi:\n    a: 1.45", "3: the version of `a` is 1.45, not a string"),
         ("dependencies:\n  pypi:\n    a:", "3: the version of `a` is empty, not a string"),
-        (
-            "dependencies:\n  conda: {a: '1'}",
-            "2: `dependencies.conda` asks for conda packages: conda is not supported yet",
-        ),
+        ("dependencies:\n  conda: {a: 1.10}", "2: the version of `a` is 1.10, not a string"),
         ("dependencies:\n  pypi: {a: '1'}\n  from_requirements_file: r.txt", "3: there is no file `r.txt`"),
         ("dependencies:\n  from_requirements_file: ../r.txt", "2: `../r.txt` is outside the project"),
         ("dependencies:\n  poetry: x", "2: `dependencies.poetry` is not supported yet"),
@@ -68,7 +76,9 @@ fn mistakes_are_told_with_their_line() {
         ("image: 'A B'", "1: `A B` is not a registry reference"),
         ("a: 1\nport: http", "2: `port` must be a number from 1 to 65535"),
         ("commands: python x.py", "1: `commands` must be a list of strings"),
-        ("environment:\n  A: true", "2: the value of `A` must be a string"),
+        ("environment:\n  A: [b]", "2: the value of `A` must be a string"),
+        ("python: 1:30", "1: `python` is 1:30, not a string"),
+        ("dependencies:\n  pypi: {a: 2024-01-01}", "2: the version of `a` is 2024-01-01, not a string"),
         ("a: 1\nb: [", "not valid YAML"),
         ("a: 1\na: 2", "2: not valid YAML: the key `a` occurs twice"),
         ("- a", "1: a configuration is a mapping of keys to values"),

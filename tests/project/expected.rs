@@ -1,25 +1,32 @@
-//! The projects in `testdata/projects` that have an `expected.txt`: each shows one set of rules, and says what every step
-//! and deployment is to have.
+//! The projects in `testdata/projects`: each shows one rule, which its name tells, and says in `expected.txt` what every step
+//! and deployment is to have, or the error.
 
 use super::*;
 
 #[test]
-fn every_fixture_has_the_environments_that_it_expects() {
+fn every_fixture_has_the_environments_or_the_error_that_it_expects() {
     let mut seen = 0;
-    for entry in fs::read_dir(fixture("")).unwrap() {
-        let directory = entry.unwrap().path();
+    let children = |directory: PathBuf| fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    for directory in children(fixture("")).chain(children(fixture("several-projects/projects"))) {
         let Ok(expected) = fs::read_to_string(directory.join("expected.txt")) else { continue };
-        let project = discover_with(&directory, &Selection::default(), &|_| None)
-            .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-        let found = environments(&project);
+        let selection = Selection { branch: Some("main".to_owned()), ..Selection::default() };
+        let found = match discover_with(&directory, &selection, &|_| None) {
+            Ok(project) => environments(&project),
+            Err(error) => {
+                assert_eq!(error.exit_code(), ExitCode::Project, "{}", directory.display());
+                format!("error: {error}\n")
+            }
+        };
+        let name = directory.file_name().unwrap().to_string_lossy();
         if std::env::var_os("BLESS").is_some() {
             fs::write(directory.join("expected.txt"), &found).unwrap();
         } else {
-            assert_eq!(found, expected, "{} (BLESS=1 writes what is found)", directory.display());
+            assert_eq!(found, expected, "{name} (BLESS=1 writes what is found)");
+            assert!(found.starts_with("error: ") || !name.starts_with("error-"), "{name}");
         }
         seen += 1;
     }
-    assert!(seen >= 3);
+    assert!(seen >= 70);
 }
 
 fn environments(project: &Project) -> String {
@@ -33,10 +40,23 @@ fn environments(project: &Project) -> String {
             if let Some(base) = &environment.base {
                 text += &format!("  base {} ({})\n", base.reference, base.origin);
             }
+            if let Some(conda) = &environment.conda {
+                let packages =
+                    conda.packages.iter().map(|(package, origin)| format!("  conda {package} ({origin})\n"));
+                text += &packages.collect::<String>();
+                text += &conda
+                    .channels
+                    .iter()
+                    .map(|channel| format!("  channel {channel}\n"))
+                    .collect::<String>();
+            }
             for requirement in requirements(environment) {
                 text += &format!("  {requirement}\n");
             }
         }
+    }
+    for warning in shown(&project.warnings) {
+        text += &format!("warning: {warning}\n");
     }
     text
 }

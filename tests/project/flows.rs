@@ -76,6 +76,11 @@ fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
         ("C = Config('c', default='c.json')", "packages=C.x", "there is no file `flows/f/c.json`"),
         ("", "{'a': '1'}", "they are not given by keyword"),
         ("", "packages={1: '1'}", "a key is not a string"),
+        (
+            "def p(t):\n  import json\n  x = t\n  return json.loads(x)\nC = Config('c', default='c.json', parser=p)",
+            "**C",
+            "the parser of configuration `c` is not one that is known",
+        ),
     ] {
         let error = flow(head, &format!("@pypi({arguments})\n{STEPS}")).unwrap_err();
         assert!(matches!(error, Error::NotStatic { .. }), "{arguments}: {error}");
@@ -83,8 +88,12 @@ fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
         assert!(text.contains("step `start`") && text.ends_with(reason), "{text}");
         assert!(text.starts_with("flows/f/flow.py:") && error.hint().unwrap().contains("literal"));
     }
-    let hidden = flow("def gpu(f):\n  return pypi(packages=X)(f)", &format!("@gpu\n{STEPS}")).unwrap_err();
+    let hidden = flow("def gpu(f):\n  if f: f = pypi(packages=X)(f)\n  return f", &format!("@gpu\n{STEPS}"))
+        .unwrap_err();
     assert!(hidden.to_string().contains("the function at line 3 uses @pypi or @conda itself"), "{hidden}");
+    let image = "def gpu(f):\n  if f: f = kubernetes(image=X)(f)\n  return f";
+    let hidden = flow(image, &format!("@gpu\n{STEPS}")).unwrap_err();
+    assert!(hidden.to_string().contains("names an image for @kubernetes or @batch itself"), "{hidden}");
 }
 
 #[test]
@@ -177,22 +186,6 @@ fn the_platforms_errors_are_given() {
     assert!(matches!(error, Error::MixedEcosystems { .. }), "{error}");
     let error = flow_beside(PYPROJECT, "@conda_base(packages=whatever())", STEPS).unwrap_err();
     assert!(error.to_string().starts_with("flows/f/flow.py:3: flow `f` mixes"), "{error}");
-}
-
-#[test]
-fn conda_is_refused_where_it_is_not_disabled() {
-    let step = |decorators: &str| format!("{decorators}\n{STEPS}");
-    let error = flow("", &step("@conda(libraries=unknown())")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "flows/f/flow.py:5: step `start` of flow `f` asks for conda packages: conda is not supported yet"
-    );
-    assert_eq!(error.exit_code(), ExitCode::Project);
-    assert!(flow("@conda_base(python='3.11')", STEPS).is_err());
-    for decorators in ["@conda(disabled=True)", "@pypi(packages={'a': '1'})\n@conda(disabled=True)"] {
-        assert!(flow("", &step(decorators)).is_ok(), "{decorators}");
-        assert!(flow("@conda_base(python='3.11')", &step(decorators)).is_ok(), "{decorators}");
-    }
 }
 
 #[test]

@@ -4,10 +4,13 @@
 
 mod branches;
 mod code;
+mod conda;
 mod deployments;
 mod expected;
 mod flows;
+mod inheritance;
 mod outerbounds_projects;
+mod overrides;
 mod plain_projects;
 
 use std::fs;
@@ -17,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use bakehouse::model::{ExitCode, Warning};
 use bakehouse::project::{
-    AssetKind, CodeFile, CodeFileKind, Component, ComponentKind, Environment, Error, Project, ProjectKind,
-    Selection, code_files, discover, discover_with, image_name,
+    AssetKind, CodeFile, CodeFileKind, CodeOptions, CodeReader, Component, ComponentKind, Environment, Error,
+    Project, ProjectKind, Selection, code_files, discover, discover_with, image_name, members,
 };
 use tempfile::TempDir;
 

@@ -92,11 +92,26 @@ fn code_goes_to_the_same_places_in_the_image() {
             "app/flows/trainer/flow.py",
             "app/flows/trainer/mymodel.py",
             "app/flows/trainer/sql/process_data.sql",
+            "app/obproject.toml",
         ]
     );
     let files = code_files(&project, inference).unwrap();
     assert_eq!(paths(&files.shared), shared);
-    assert_eq!(paths(&files.own).len(), 4);
+    assert_eq!(
+        paths(&files.own),
+        [
+            "app/README.md",
+            "app/deployments/inference/README.md",
+            "app/deployments/inference/config.yml",
+            "app/deployments/inference/fastapi_server.py",
+            "app/deployments/inference/requirements.txt",
+            "app/flows/etl/flow.py",
+            "app/flows/trainer/README.md",
+            "app/flows/trainer/flow.py",
+            "app/flows/trainer/mymodel.py",
+        ],
+        "a deployment has the whole project, by its suffixes"
+    );
 }
 
 #[test]
@@ -126,19 +141,50 @@ fn folders_that_are_no_components_are_left_out_with_a_warning() {
 fn a_project_without_a_name_or_of_several_projects_is_refused() {
     assert_eq!(error(&[("obproject.toml", "title = 'x'")]), "obproject.toml: the project has no name");
     assert_eq!(error(&[("obproject.toml", "\nproject = 1")]), "obproject.toml:2: `project` must be a string");
-    assert_eq!(
-        error(&[("obproject_multi.toml", "")]),
-        "obproject_multi.toml: it names no projects under [projects]"
-    );
     let multi = "[projects]\nb = './b'\na = 'x/a/'";
     let files = [("obproject_multi.toml", multi), ("b/obproject.toml", ""), ("x/a/obproject.toml", "")];
     let refused = read(&files).unwrap_err();
-    assert!(refused.to_string().ends_with("holds several projects: b, x/a"), "{refused}");
-    assert!(refused.hint().unwrap().ends_with("/b`"));
-    assert_eq!(
-        error(&files[..2]),
-        "obproject_multi.toml:3: project `a` is at `x/a`, where there is no obproject.toml"
+    assert!(refused.to_string().ends_with("holds several projects: x/a, b"), "{refused}");
+    assert!(refused.hint().unwrap().ends_with("/x/a`"));
+}
+
+#[test]
+fn what_obproject_multi_toml_names_must_be_projects_inside_of_its_directory() {
+    for (text, expected) in [
+        ("", ": it names no projects under [projects]"),
+        (
+            "[projects]\na = 'a'\nz = 'nowhere'",
+            ":3: project `z` is at `nowhere`, where there is no obproject.toml",
+        ),
+        ("[projects]\na = '../a'", ":2: `../a` is outside the project"),
+        ("[projects]\na = '/a'", ":2: `/a` is outside the project"),
+        ("[projects]\na = 'out'", ":2: `out` is outside the project"),
+        ("[projects]\na = 'a'\nb = './a/'", ":3: `a` and `b` are the same directory"),
+        ("[projects]\na = 1", ":2: `projects.a` must be a string"),
+        ("projects = ['a']", ":1: `projects` must be a table"),
+        ("[projects]\n'日本' = 'a'", ":2: `日本` cannot be a project's name: its images would have none"),
+    ] {
+        let directory = project(&[
+            ("w/obproject_multi.toml", text),
+            ("w/a/obproject.toml", ""),
+            ("o/obproject.toml", ""),
+        ]);
+        symlink("../o", directory.path().join("w/out")).unwrap();
+        let error = members(&directory.path().join("w")).unwrap_err();
+        assert_eq!(error.to_string(), format!("obproject_multi.toml{expected}"));
+        assert_eq!(error.exit_code(), ExitCode::Project);
+    }
+    let same = project(&[
+        ("obproject_multi.toml", "[projects]\nA = 'a'\na = 'b'"),
+        ("a/obproject.toml", ""),
+        ("b/obproject.toml", ""),
+    ]);
+    let error = members(same.path()).unwrap_err();
+    assert_eq!(error.to_string(), "project `A` and project `a` would both make the image `a/…`");
+    let both = project(&[("obproject_multi.toml", "[projects]"), ("obproject.toml", "project = 'p'")]);
+    let error = members(both.path()).unwrap_err();
+    assert!(
+        error.to_string().starts_with("obproject_multi.toml: obproject.toml stands beside it"),
+        "{error}"
     );
-    let both = [files[0], ("obproject.toml", "project = 'p'")];
-    assert!(error(&both).starts_with("obproject_multi.toml: obproject.toml stands beside it"));
 }

@@ -119,7 +119,7 @@ impl MemoryIndex {
                 earlier_index_first: false,
             })
         });
-        Arc::make_mut(releases).versions.insert(parsed, files);
+        Arc::make_mut(releases).versions.insert(parsed, files.into());
         self
     }
 

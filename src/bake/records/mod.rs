@@ -93,7 +93,7 @@ impl Records {
     /// The records that the options name, if any: those of `--cache-repo`, else those beside the images that are pushed.
     pub fn new(options: &Options, registries: &Registries) -> Result<Option<Self>, Error> {
         let (cache, delivery) = (&options.remote_cache, &options.delivery);
-        let delivered = delivery.push.is_some() || delivery.output.is_some();
+        let delivered = delivery.push.is_some() || !delivery.outputs.is_empty();
         let beside = || delivery.push.as_ref().map(|prefix| format!("{prefix}/{REPOSITORY}"));
         let name = cache.repository.clone().or_else(beside);
         let Some(text) = name.filter(|_| delivered && !cache.off && !options.offline) else {

@@ -11,6 +11,7 @@ use crate::project::Error;
 use crate::project::branch::UNSELECTED;
 use crate::project::dependencies::{Dependencies, read_requirements};
 use crate::project::pyproject::{Context, Pyproject};
+use crate::project::scalar;
 use crate::project::source::Root;
 use crate::project::toml::Toml;
 use crate::project::yaml::{self, Node, Type};
@@ -72,7 +73,7 @@ impl Evaluator<'_> {
         let (file, at) = match (self.files.configs.get(&name), argument("default", 1)) {
             (Some((file, origin)), _) => (file.clone(), origin.clone()),
             (None, Some(default)) => match self.eval(default, depth) {
-                Ok(Value::Text(file)) => (relative(self.files.folder, &file), self.origin(default)),
+                Ok(Value::Text(file)) => (self.files.relative(&file), self.origin(default)),
                 _ => {
                     let reason = format!("the default of configuration `{name}` is not a file's name");
                     return Err(unknown(default, reason));
@@ -129,6 +130,17 @@ impl Evaluator<'_> {
 }
 
 impl files::Files<'_> {
+    /// A path as the flow names it, relative to the project: the flow runs in its folder. One outside of the project stays
+    /// absolute.
+    fn relative(&self, path: &str) -> String {
+        let root = self.root.path.to_string_lossy();
+        match path.strip_prefix(&*root).and_then(|rest| rest.strip_prefix('/')) {
+            Some(inside) => relative("", inside),
+            None if path.starts_with('/') => path.to_owned(),
+            None => relative(self.folder, path),
+        }
+    }
+
     fn parse(&self, format: Format, file: &str, text: String, at: &Origin) -> Result<Value, Unknown> {
         // A value that stands in the code has the place of the code.
         let (name, inline) = if file.is_empty() { (at.file.as_str(), true) } else { (file, false) };
@@ -136,7 +148,7 @@ impl files::Files<'_> {
             Format::Plain => Ok(Value::Text(text)),
             Format::Json => json(name, &text),
             Format::Toml => Toml::parse(name, text).map(|toml| toml_value(&toml, toml.root())),
-            Format::Yaml => yaml::parse(name, &text).map(|node| yaml_value(name, node)),
+            Format::Yaml => yaml::parse(name, &text).map(|node| yaml_value(name, node, false)),
             Format::Requirements if !inline => {
                 packages(read_requirements(self.root, file, Some(at), &|_| None))
             }
@@ -161,7 +173,7 @@ fn json(file: &str, text: &str) -> Result<Value, Error> {
     })?;
     // JSON is YAML, nearly always; reading it as such gives the lines.
     Ok(match yaml::parse(file, text) {
-        Ok(node) => yaml_value(file, node),
+        Ok(node) => yaml_value(file, node, true),
         Err(_) => json_value(file, value),
     })
 }
@@ -172,7 +184,9 @@ fn json_value(file: &str, value: serde_json::Value) -> Value {
         serde_json::Value::Bool(value) => Value::Bool(value),
         serde_json::Value::Number(_) => Value::Other("a number"),
         serde_json::Value::String(text) => Value::Text(text),
-        serde_json::Value::Array(_) => Value::Other("a list"),
+        serde_json::Value::Array(values) => {
+            Value::List(values.into_iter().map(|value| json_value(file, value)).collect())
+        }
         serde_json::Value::Object(entries) => {
             let entries = entries.into_iter();
             Value::Dict(
@@ -188,24 +202,27 @@ fn json_value(file: &str, value: serde_json::Value) -> Value {
     }
 }
 
-fn yaml_value(file: &str, node: Node) -> Value {
+/// `is_json`: what has no quotes and is none of JSON's words is a number.
+fn yaml_value(file: &str, node: Node, is_json: bool) -> Value {
     let scalar = node.scalar().map(|(_, kind)| kind);
     match (node.value, scalar) {
-        (yaml::Value::Scalar { text, .. }, kind) => match kind {
+        (yaml::Value::Scalar { text, plain }, kind) => match kind {
             Some(Type::Number) => Value::Other("a number"),
-            Some(Type::Bool) => {
-                Value::Bool(matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on"))
-            }
+            Some(Type::Bool) => Value::Bool(scalar::truth(&text) == Some(true)),
             Some(Type::Null) => Value::None,
+            _ if is_json && plain => Value::Other("a number"),
+            Some(Type::Time) => Value::Other("a date"),
             _ => Value::Text(text),
         },
-        (yaml::Value::List(_), _) => Value::Other("a list"),
+        (yaml::Value::List(nodes), _) => {
+            Value::List(nodes.into_iter().map(|node| yaml_value(file, node, is_json)).collect())
+        }
         (yaml::Value::Map(entries), _) => Value::Dict(
             entries
                 .into_iter()
                 .map(|(key, node)| {
                     let origin = Origin::line(file, node.line);
-                    Entry { key, value: yaml_value(file, node), origin }
+                    Entry { key, value: yaml_value(file, node, is_json), origin }
                 })
                 .collect(),
         ),
@@ -219,6 +236,12 @@ fn toml_value(toml: &Toml, item: &Item) -> Value {
             Entry { key: key.to_owned(), value: toml_value(toml, item), origin: toml.at(span) }
         });
         return Value::Dict(entries.collect());
+    }
+    if let Some(array) = item.as_array() {
+        let text = |value: &toml_edit::Value| value.as_str().map(|text| Value::Text(text.to_owned()));
+        return Value::List(
+            array.iter().map(|value| text(value).unwrap_or(Value::Other("a value"))).collect(),
+        );
     }
     match (item.as_str(), item.as_bool()) {
         (Some(text), _) => Value::Text(text.to_owned()),
@@ -269,12 +292,9 @@ fn relocate(value: &mut Value, at: &Origin) {
     }
 }
 
-/// A path in the flow's folder, `.` and `..` resolved where that is possible.
+/// A path in a folder, `.` and `..` resolved where that is possible.
 fn relative(folder: &str, path: &str) -> String {
-    if path.starts_with('/') {
-        return path.to_owned();
-    }
-    let mut parts: Vec<&str> = folder.split('/').collect();
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {
             "" | "." => {}

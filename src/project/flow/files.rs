@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::names::{Names, Scope};
+use ruff_python_ast::ModModule;
+
+use super::ancestry::{ClassId, Head};
+use super::names::{Import, Names, Scope};
+use super::reader::Reader;
 use super::syntax::with_module;
 use super::value::{Evaluator, Unknown, Value};
-use crate::model::Origin;
+use crate::model::{Origin, Warning};
 use crate::project::Error;
 use crate::project::source::Root;
 
@@ -18,6 +22,8 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The files that the values of one flow may come from.
 pub(super) struct Files<'r> {
     pub root: &'r Root,
+    /// The directory of several projects that holds this one, and how its files are named: its modules can be imported.
+    above: Option<(Root, String)>,
     /// The flow's folder.
     pub folder: &'r str,
     /// Files that the project chooses for configurations, by the configurations' names.
@@ -25,17 +31,45 @@ pub(super) struct Files<'r> {
     known: Mutex<BTreeMap<(String, String), Result<Value, Unknown>>>,
     /// Bytes parsed.
     parsed: Mutex<usize>,
+    /// The classes that others inherit from, as far as they were looked at.
+    pub heads: Mutex<BTreeMap<ClassId, Head>>,
+    /// What the flow's author should know.
+    pub warnings: Mutex<Vec<Warning>>,
+    /// The first error in a module of which it is not known whether it matters.
+    pub broken: Mutex<Option<Error>>,
+}
+
+/// Where something that is imported comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A module of the project, in which it has this name.
+    Project { file: String, name: String },
+    /// Elsewhere, by its dotted name.
+    Outside(String),
+    /// A module as a whole, or part of an object.
+    Other,
 }
 
 impl<'r> Files<'r> {
     pub fn new(root: &'r Root, folder: &'r str, configs: &'r BTreeMap<String, (String, Origin)>) -> Self {
-        Self { root, folder, configs, known: Mutex::default(), parsed: Mutex::default() }
+        Self {
+            root,
+            above: root.above(),
+            folder,
+            configs,
+            known: Mutex::default(),
+            parsed: Mutex::default(),
+            heads: Mutex::default(),
+            warnings: Mutex::default(),
+            broken: Mutex::default(),
+        }
     }
 
     /// The file of a module of the project, and how many parts of the dotted name lead to it. Modules are looked for as
-    /// the platform runs a flow: beside it, in the project, in `src/`.
+    /// the platform runs a flow: beside it, in the project, in `src/`, and beside the projects where there are several.
     pub fn module(&self, from: &str, level: u32, dotted: &[&str]) -> Option<(String, usize)> {
         let mut folders = vec![self.folder, "", "src"];
+        folders.extend(self.above.as_ref().map(|(_, up)| up.trim_end_matches('/')));
         if level > 0 {
             let mut package = from;
             for _ in 0..level {
@@ -51,12 +85,86 @@ impl<'r> Files<'r> {
                 let path = dotted[..used].join("/");
                 let package = if path.is_empty() { String::new() } else { format!("{path}/") };
                 let files = [format!("{start}{package}__init__.py"), format!("{start}{path}.py")];
-                if let Some(file) = files.into_iter().find(|file| self.root.is_file(file)) {
+                if let Some(file) = files.into_iter().find(|file| self.is_file(file)) {
                     return Some((file, used));
                 }
             }
         }
         None
+    }
+
+    /// The directory that a file is in, and its name there.
+    fn place_of<'f>(&self, file: &'f str) -> (&Root, &'f str) {
+        match &self.above {
+            Some((above, up)) => {
+                file.strip_prefix(up.as_str()).map_or((self.root, file), |file| (above, file))
+            }
+            None => (self.root, file),
+        }
+    }
+
+    fn is_file(&self, file: &str) -> bool {
+        let (root, file) = self.place_of(file);
+        !file.starts_with("../") && root.is_file(file)
+    }
+
+    /// Where something comes from that the file `from` imports.
+    pub fn place(&self, from: &str, import: &Import) -> Place {
+        let dotted: Vec<&str> = import.dotted.split('.').collect();
+        let is_platform = import.level == 0 && matches!(dotted[0], "metaflow" | "obproject");
+        match (!is_platform).then(|| self.module(from, import.level, &dotted)).flatten() {
+            Some((file, used)) => match dotted[used..] {
+                [name] => Place::Project { file, name: name.to_owned() },
+                _ => Place::Other,
+            },
+            None => Place::Outside(import.dotted.clone()),
+        }
+    }
+
+    /// Parses a module of the project and hands it to `read`. `imports` counts how many imports led there.
+    pub fn open<T: Send>(
+        &self,
+        file: &str,
+        named: &Origin,
+        imports: usize,
+        read: impl FnOnce(&Reader<'_>, &ModModule) -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        if imports > MAX_IMPORTS {
+            let problem = "modules import each other without end".to_owned();
+            return Err(Error::Flow { origin: named.clone(), problem });
+        }
+        let text = self.source(file, named)?;
+        with_module(file, &text, |module, lines| {
+            let names = Names::of(module, lines);
+            read(&Reader { file, text: &text, names: &names, lines, files: self, imports }, module)
+        })
+    }
+
+    /// Whether a module of the project gives a name to whoever imports all of it.
+    pub fn gives(&self, file: &str, name: &str, named: &Origin, imports: usize) -> Result<bool, Error> {
+        self.open(file, named, imports, |reader, _| reader.knows(name))
+    }
+
+    /// Notes a warning.
+    pub fn warn(&self, warning: Warning) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    /// The value of the configuration of that name in the body of a class, if there is one.
+    pub fn configuration(
+        &self,
+        class: &ClassId,
+        name: &str,
+        named: &Origin,
+        imports: usize,
+    ) -> Option<Result<Value, Unknown>> {
+        let found = self.open(&class.file, named, imports, |reader, _| {
+            let Some(class) = reader.class(&class.name) else { return Ok(None) };
+            let scope = Scope::of(&class.body, reader.lines);
+            let evaluator = reader.evaluator_in(&scope, &[], &[]);
+            Ok(scope.config(name, reader.names).map(|config| evaluator.value(config)))
+        });
+        found.map_err(|error| unknown(&error, named)).transpose().map(Result::flatten)
     }
 
     /// The value of a constant of a module.
@@ -103,12 +211,17 @@ impl<'r> Files<'r> {
 
     /// The text of a file.
     pub fn text(&self, file: &str, named: &Origin) -> Result<String, Unknown> {
-        let text = self.root.read(file, Some(named)).map_err(|error| unknown(&error, named))?;
+        self.source(file, named).map_err(|error| unknown(&error, named))
+    }
+
+    fn source(&self, file: &str, named: &Origin) -> Result<String, Error> {
+        let (root, within) = self.place_of(file);
+        let text = root.read(within, Some(named))?;
         let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         *parsed += text.len();
         if *parsed > MAX_BYTES {
-            let reason = format!("more than {MAX_BYTES} bytes would have to be parsed");
-            return Err(Unknown { origin: named.clone(), reason });
+            let problem = format!("more than {MAX_BYTES} bytes would have to be parsed");
+            return Err(Error::invalid(named.clone(), problem));
         }
         Ok(text)
     }

@@ -1,19 +1,35 @@
 //! Flows: from `flow.py` and the project's `pyproject.toml` to the environments of the steps.
 
+mod ancestry;
+mod class;
 mod code;
+mod conda;
 mod config;
+mod decorator;
 mod files;
 mod names;
+mod overrides;
+mod paths;
+mod reader;
 mod syntax;
 mod value;
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
-use self::code::{Ask, Step};
+pub(super) use self::overrides::Overrides;
+
+use self::code::{FlowCode, Step};
+use self::conda::Conda;
+use self::decorator::{Ask, Content};
 use self::files::Files;
+pub(super) use self::syntax::with_module;
 use super::dependencies::Dependencies;
 use super::source::Root;
-use super::{BaseRequest, CodePackage, Component, ComponentKind, Environment, Error, PythonRequest, Run};
+use super::{
+    BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment, Error, PythonRequest, Run,
+    Settings,
+};
 use crate::model::{Origin, Warning};
 
 /// The project-wide requirements that every flow has as its `@pypi_base`, and where they are stated.
@@ -22,18 +38,27 @@ pub(super) struct ProjectBase {
     pub origin: Origin,
 }
 
-/// Reads the flow in `flows/NAME`. `configs` are the files that the project chooses for configurations.
+/// What the project says to a flow from outside of its folder.
+pub(super) struct Given<'p> {
+    /// What every flow has as its `@pypi_base`.
+    pub base: Option<&'p ProjectBase>,
+    /// The files that are chosen for configurations, by the configurations' names.
+    pub configs: &'p BTreeMap<String, (String, Origin)>,
+    /// What stands in for decorators.
+    pub overrides: &'p mut Overrides,
+}
+
+/// Reads the flow in `flows/NAME`.
 pub(super) fn component(
     root: &Root,
     name: &str,
-    project: Option<&ProjectBase>,
-    configs: &BTreeMap<String, (String, Origin)>,
+    given: &mut Given<'_>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Component, Error> {
     let folder = format!("flows/{name}");
     let file = format!("{folder}/flow.py");
-    let files = Files::new(root, &folder, configs);
-    let code = code::read(&file, &root.read(&file, None)?, &files)?;
+    let files = Files::new(root, &folder, given.configs);
+    let mut code = code::read(&file, &root.read(&file, None)?, &files)?;
     if !code.is_project_flow {
         let message = format!(
             "flow `{}` subclasses FlowSpec: the platform deploys only subclasses of ProjectFlow",
@@ -41,37 +66,50 @@ pub(super) fn component(
         );
         warnings.push(Warning::at(Origin::line(&file, code.line), message));
     }
-    let base = Base::new(&file, name, project, &code)?;
-    let mut environments: Vec<(EnvironmentKey, Environment)> = Vec::new();
-    for step in &code.steps {
-        let (dependencies, image) = base.with_step(&file, step)?;
-        let key = EnvironmentKey::new(&dependencies, image.as_ref());
-        if let Some((_, environment)) = environments.iter_mut().find(|(known, _)| *known == key) {
-            environment.steps.push(step.name.clone());
+    let stand_in = given.overrides.apply(name, &mut code)?;
+    if let Some(error) = code.unknown.take() {
+        return Err(error);
+    }
+    let steps = std::mem::take(&mut code.steps);
+    // What is disabled for the whole flow must be understood if a step enables it again.
+    let mut asks = steps.iter().flat_map(|step| step.pypi.iter().chain(&step.conda));
+    let enabled = asks.any(|ask| ask.disabled == Some(false));
+    let base = Base::new(name, given.base, code, (stand_in, enabled))?;
+    let mut environments: Vec<Environment> = Vec::new();
+    let mut known: BTreeMap<EnvironmentKey, usize> = BTreeMap::new();
+    for step in steps {
+        let name = step.name.clone();
+        let Found { dependencies, conda, image } = base.with_step(step)?;
+        warnings.extend(unpacked_python(dependencies.python.as_ref()));
+        let key = EnvironmentKey::new(&dependencies, conda.as_ref(), image.as_ref());
+        if let Some(&at) = known.get(&key) {
+            environments[at].steps.push(name);
             continue;
         }
-        let suffix = (!environments.is_empty()).then(|| step.name.clone());
+        known.insert(key, environments.len());
+        let suffix = (!environments.is_empty()).then(|| name.clone());
         let lock_path = match &suffix {
             Some(step) => format!("{folder}/pylock.{step}.toml"),
             None => format!("{folder}/pylock.toml"),
         };
-        let environment = Environment {
+        environments.push(Environment {
             suffix,
-            steps: vec![step.name.clone()],
+            steps: vec![name],
             lock_path,
             requirements: dependencies.requirements,
             constraints: dependencies.constraints,
             overrides: dependencies.overrides,
             hashes: dependencies.hashes,
+            conda,
             python: dependencies.python,
             base: image,
-        };
-        environments.push((key, environment));
+        });
     }
+    warnings.append(&mut files.warnings.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Component {
         kind: ComponentKind::Flow,
         name: name.to_owned(),
-        environments: environments.into_iter().map(|(_, environment)| environment).collect(),
+        environments,
         readme: root.readme(&folder),
         run: Run {
             command: Some(vec!["python".to_owned(), "flow.py".to_owned()]),
@@ -79,6 +117,7 @@ pub(super) fn component(
             python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: Vec::new(),
             env: BTreeMap::new(),
+            settings: Settings::default(),
         },
         package: None,
         code: CodePackage::default(),
@@ -87,21 +126,27 @@ pub(super) fn component(
 }
 
 /// What makes environments of one flow equal: the same requirements, Python and base, wherever they are stated.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct EnvironmentKey {
     requirements: Vec<String>,
+    conda: Option<(Vec<String>, Vec<String>)>,
     python: Option<String>,
     base: Option<String>,
 }
 
 impl EnvironmentKey {
-    fn new(dependencies: &Dependencies, base: Option<&BaseRequest>) -> Self {
-        let mut requirements: Vec<String> =
-            dependencies.requirements.iter().map(|r| r.normalized()).collect();
-        requirements.sort();
-        requirements.dedup();
+    fn new(dependencies: &Dependencies, conda: Option<&CondaRequest>, base: Option<&BaseRequest>) -> Self {
+        let sorted = |mut texts: Vec<String>| {
+            texts.sort();
+            texts.dedup();
+            texts
+        };
         Self {
-            requirements,
+            requirements: sorted(dependencies.requirements.iter().map(|r| r.normalized()).collect()),
+            conda: conda.map(|conda| {
+                let packages = conda.packages.iter().map(|(package, _)| package.clone()).collect();
+                (sorted(packages), conda.channels.clone())
+            }),
             python: dependencies.python.as_ref().map(|python| python.specifiers.to_string()),
             base: base.map(|base| base.reference.clone()),
         }
@@ -114,86 +159,141 @@ struct Base {
     disabled: bool,
     /// Where PyPI packages for the whole flow are asked for, if they are.
     pypi: Option<Origin>,
-    /// Where conda packages for the whole flow are asked for, if they are, and whether that is disabled.
-    conda: Option<(Origin, bool)>,
+    /// The conda packages for the whole flow, if there are any.
+    conda: Option<CondaBase>,
     flow: String,
 }
 
+/// `@conda_base`.
+struct CondaBase {
+    origin: Origin,
+    disabled: bool,
+    packages: Conda,
+}
+
+/// What a step comes to.
+struct Found {
+    dependencies: Dependencies,
+    conda: Option<CondaRequest>,
+    image: Option<BaseRequest>,
+}
+
 impl Base {
+    /// `stand_in`: something takes the place of the decorators of the flow's class; `enabled`: a step enables for itself
+    /// what may be disabled for the flow.
     fn new(
-        file: &str,
         flow: &str,
         project: Option<&ProjectBase>,
-        code: &code::FlowCode,
+        code: FlowCode,
+        (stand_in, enabled): (bool, bool),
     ) -> Result<Self, Error> {
-        let at = |ask: &Ask| Origin::line(file, ask.line);
+        let conda_at = code.conda_base.as_ref().map(|ask| (ask.origin.clone(), ask.disabled == Some(true)));
         let mut this = Self {
             dependencies: project.map(|p| p.dependencies.clone()).unwrap_or_default(),
             disabled: false,
             pypi: project.map(|p| p.origin.clone()),
-            conda: code.conda_base.as_ref().map(|ask| (at(ask), ask.disabled == Some(true))),
+            conda: None,
             flow: flow.to_owned(),
         };
-        if let Some(own) = &code.pypi_base {
-            if let Some(other) = this.pypi {
-                return Err(Error::DuplicateBase { origin: at(own), flow: this.flow, other });
+        if let Some(own) = code.pypi_base {
+            if let Some(other) = this.pypi.filter(|_| !stand_in) {
+                return Err(Error::DuplicateBase { origin: own.origin, flow: this.flow, other });
             }
-            this.dependencies = dependencies(own)?;
             this.disabled = own.disabled == Some(true);
-            this.pypi = Some(at(own));
+            this.pypi = Some(own.origin);
+            let content = match own.content {
+                Err(_) if this.disabled && !enabled => Content::default(),
+                content => content?,
+            };
+            this.dependencies = this.dependencies.overridden_by(&dependencies(content)?);
         }
-        if let (Some(other), Some((origin, false))) = (&this.pypi, &this.conda) {
-            let (origin, other) = (origin.clone(), other.clone());
-            return Err(Error::MixedEcosystems { origin, place: format!("flow `{flow}`"), other });
+        if let (Some(other), Some((origin, false))) = (&this.pypi, conda_at) {
+            return Err(Error::MixedEcosystems {
+                origin,
+                place: format!("flow `{flow}`"),
+                other: other.clone(),
+            });
         }
+        this.conda = match code.conda_base {
+            Some(Ask { origin, disabled, content }) => {
+                let disabled = disabled == Some(true);
+                let packages = match content {
+                    Err(_) if disabled && !enabled => Conda::default(),
+                    content => Conda::new(content?)?,
+                };
+                Some(CondaBase { origin, disabled, packages })
+            }
+            None => None,
+        };
         Ok(this)
     }
 
     /// The requirements and base image of one step.
-    fn with_step(&self, file: &str, step: &Step) -> Result<(Dependencies, Option<BaseRequest>), Error> {
+    fn with_step(&self, step: Step) -> Result<Found, Error> {
+        if let Some(error) = step.unknown {
+            return Err(error);
+        }
         let place = format!("step `{}` of flow `{}`", step.name, self.flow);
         let pypi_at = match &step.pypi {
-            Some(ask) if !ask.disabled.unwrap_or(self.disabled) => Some(Origin::line(file, ask.line)),
+            Some(ask) if !ask.disabled.unwrap_or(self.disabled) => Some(ask.origin.clone()),
             Some(_) => None,
             None => self.pypi.clone().filter(|_| !self.disabled),
         };
         let conda_at = match (&step.conda, &self.conda) {
             (Some(ask), base) => {
-                let disabled = ask.disabled.or(base.as_ref().map(|(_, disabled)| *disabled));
-                (disabled != Some(true)).then(|| Origin::line(file, ask.line))
+                let disabled = ask.disabled.or(base.as_ref().map(|base| base.disabled));
+                (disabled != Some(true)).then(|| ask.origin.clone())
             }
-            (None, Some((origin, false))) => Some(origin.clone()),
+            (None, Some(base)) if !base.disabled => Some(base.origin.clone()),
             _ => None,
         };
-        match (pypi_at.as_ref(), conda_at) {
-            (Some(other), Some(origin)) => {
-                let (origin, other) = if *other > origin && other.file == origin.file {
-                    (other.clone(), origin)
-                } else {
-                    (origin, other.clone())
-                };
-                return Err(Error::MixedEcosystems { origin, place, other });
-            }
-            (None, Some(origin)) => return Err(Error::Conda { origin, place }),
-            _ => {}
+        if let (Some(other), Some(origin)) = (&pypi_at, &conda_at) {
+            let (origin, other) = if *other > *origin && other.file == origin.file {
+                (other.clone(), origin.clone())
+            } else {
+                (origin.clone(), other.clone())
+            };
+            return Err(Error::MixedEcosystems { origin, place, other });
         }
-        let dependencies = match (&step.pypi, pypi_at) {
+        let image = step.image.map(|(image, origin)| BaseRequest::parse(&image, origin)).transpose()?;
+        let mut dependencies = match (step.pypi, pypi_at) {
             (_, None) => Dependencies::default(),
             (None, Some(_)) => self.dependencies.clone(),
-            (Some(ask), Some(_)) => self.dependencies.overridden_by(&dependencies(ask)?),
+            (Some(ask), Some(_)) => self.dependencies.overridden_by(&self::dependencies(ask.content?)?),
         };
-        let image = step.image.as_ref().map(|(image, origin)| BaseRequest::parse(image, origin.clone()));
-        Ok((dependencies, image.transpose()?))
+        let conda = match conda_at {
+            None => None,
+            Some(origin) => {
+                let base = self.conda.as_ref().map(|base| base.packages.clone()).unwrap_or_default();
+                let own = step.conda.map(|ask| Conda::new(ask.content?)).transpose()?.unwrap_or_default();
+                let Conda { packages, python, channels } = base.overridden_by(own);
+                dependencies.python = python;
+                let packages = packages.into_iter().map(|(_, package, origin)| (package, origin)).collect();
+                Some(CondaRequest { packages, channels: channels.unwrap_or_default(), place, origin })
+            }
+        };
+        Ok(Found { dependencies, conda, image })
     }
 }
 
-fn dependencies(ask: &Ask) -> Result<Dependencies, Error> {
-    let mut dependencies = Dependencies::default();
-    for (name, version, origin) in &ask.packages {
-        dependencies.push_package(name, version, origin.clone())?;
+/// The warning of a Python that is among the values of a configuration which is unpacked into a decorator.
+fn unpacked_python(python: Option<&PythonRequest>) -> Option<Warning> {
+    let origin = &python?.origin;
+    if origin.file.ends_with(".py") || ["pyproject.toml", "obproject.toml"].contains(&origin.file.as_str()) {
+        return None;
     }
-    if let Some((python, origin)) = &ask.python {
-        dependencies.python = Some(PythonRequest::parse(python, origin.clone())?);
+    let message = "it counts here, but the platform's client does not see it where a configuration is unpacked \
+                   into @pypi: write `python=` there to have it everywhere";
+    Some(Warning::at(origin.clone(), message))
+}
+
+fn dependencies(content: Content) -> Result<Dependencies, Error> {
+    let mut dependencies = Dependencies::default();
+    for (name, version, origin) in content.packages {
+        dependencies.push_package(&name, &version, origin)?;
+    }
+    if let Some((python, origin)) = content.python {
+        dependencies.python = Some(PythonRequest::parse(&python, origin)?);
     }
     Ok(dependencies)
 }

@@ -52,8 +52,13 @@ pub(super) struct Scope<'a>(BTreeMap<&'a str, Binding<'a>>);
 impl<'a> Scope<'a> {
     /// The names that the statements of a class body bind.
     pub fn of(body: &'a [Stmt], lines: &Lines) -> Self {
-        let mut collector =
-            Collector { lines, scope: Self::default(), imports: BTreeMap::new(), star: false, nested: 0 };
+        let mut collector = Collector {
+            lines,
+            scope: Self::default(),
+            imports: BTreeMap::new(),
+            stars: Vec::new(),
+            nested: 0,
+        };
         body.iter().for_each(|stmt| collector.visit_stmt(stmt));
         collector.scope
     }
@@ -82,23 +87,28 @@ pub(super) struct Names<'a> {
     pub scope: Scope<'a>,
     /// Imported names and what they stand for.
     imports: BTreeMap<&'a str, Import>,
-    /// Whether there is a `from … import *`.
-    star: bool,
+    /// The modules of `from … import *`, in order.
+    pub stars: Vec<Import>,
     /// Names whose values are changed in place, with a line that does so.
     mutated: BTreeMap<&'a str, u32>,
 }
 
 impl<'a> Names<'a> {
     pub fn of(module: &'a ModModule, lines: &Lines) -> Self {
-        let mut collector =
-            Collector { lines, scope: Scope::default(), imports: BTreeMap::new(), star: false, nested: 0 };
+        let mut collector = Collector {
+            lines,
+            scope: Scope::default(),
+            imports: BTreeMap::new(),
+            stars: Vec::new(),
+            nested: 0,
+        };
         let mut mutations = Mutations { lines, found: BTreeMap::new(), locals: Vec::new() };
         for stmt in &module.body {
             collector.visit_stmt(stmt);
             mutations.visit_stmt(stmt);
         }
-        let Collector { scope, imports, star, .. } = collector;
-        Self { scope, imports, star, mutated: mutations.found }
+        let Collector { scope, imports, stars, .. } = collector;
+        Self { scope, imports, stars, mutated: mutations.found }
     }
 
     /// The last part of the name that an expression stands for, imports and aliases followed: `mf.pypi` after `import
@@ -107,7 +117,7 @@ impl<'a> Names<'a> {
         match expr {
             Expr::Name(name) => match self.imports.get(name.id.as_str()) {
                 Some(import) => import.dotted.rsplit('.').next(),
-                None if self.star && self.scope.get(&name.id).is_none() => Some(&name.id),
+                None if !self.stars.is_empty() && self.scope.get(&name.id).is_none() => Some(&name.id),
                 None => None,
             },
             // Any attribute of something imported.
@@ -124,6 +134,21 @@ impl<'a> Names<'a> {
     /// The imported module or object a name stands for.
     pub fn import(&self, name: &str) -> Option<&Import> {
         self.imports.get(name)
+    }
+
+    /// The import that an expression leads to, attributes appended: `mf.pypi` after `import metaflow as mf` is
+    /// `metaflow.pypi`. `None` for what this module defines itself.
+    pub fn reference(&self, expr: &Expr) -> Option<Import> {
+        match expr {
+            Expr::Name(name) => self.imports.get(name.id.as_str()).cloned(),
+            Expr::Attribute(attribute) => {
+                let mut import = self.reference(&attribute.value)?;
+                import.dotted.push('.');
+                import.dotted.push_str(&attribute.attr);
+                Some(import)
+            }
+            _ => None,
+        }
     }
 
     /// The dotted name of an expression, imports and aliases followed; as written where nothing is imported.
@@ -146,7 +171,7 @@ struct Collector<'a, 'l> {
     lines: &'l Lines,
     scope: Scope<'a>,
     imports: BTreeMap<&'a str, Import>,
-    star: bool,
+    stars: Vec<Import>,
     /// How many conditional statements are around.
     nested: usize,
 }
@@ -214,7 +239,8 @@ impl<'a> Visitor<'a> for Collector<'a, '_> {
                     import.module.as_ref().map_or_else(String::new, |module| format!("{}.", module.as_str()));
                 for alias in &import.names {
                     if alias.name.as_str() == "*" {
-                        self.star = true;
+                        let dotted = module.trim_end_matches('.').to_owned();
+                        self.stars.push(Import { dotted, level: import.level, unclear: false });
                         continue;
                     }
                     let name = alias.asname.as_ref().unwrap_or(&alias.name);

@@ -20,7 +20,7 @@ const MAX_INDENT: usize = 100;
 const STACK: usize = 64 * 1024 * 1024;
 
 /// Parses `text` and hands its tree to `read`, on a thread whose stack suffices for the deepest tree.
-pub(super) fn with_module<T: Send>(
+pub(in crate::project) fn with_module<T: Send>(
     file: &str,
     text: &str,
     read: impl FnOnce(&ModModule, &Lines) -> Result<T, Error> + Send,

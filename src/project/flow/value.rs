@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use ruff_python_ast::{BoolOp, Expr, ExprAttribute, ExprCall, InterpolatedStringElement, Number, Operator};
 
-use super::files::Files;
+use super::ancestry::ClassId;
+use super::files::{Files, Place, unknown};
 use super::names::{Binding, Import, Names, Scope};
 use super::syntax::{expression, line_of};
 use crate::model::Origin;
@@ -21,8 +22,9 @@ pub(super) enum Value {
     Text(String),
     Bool(bool),
     None,
-    /// A number, list or the like, of which only the type matters: its name.
+    /// A number or the like, of which only the type matters: its name.
     Other(&'static str),
+    List(Vec<Value>),
     Dict(Vec<Entry>),
 }
 
@@ -41,6 +43,7 @@ impl Value {
             Self::Bool(_) => "a boolean",
             Self::None => "None",
             Self::Other(name) => name,
+            Self::List(_) => "a list",
             Self::Dict(_) => "a dictionary",
         }
     }
@@ -52,6 +55,7 @@ impl Value {
             Self::Bool(value) => Some(*value),
             Self::None => Some(false),
             Self::Dict(entries) => Some(!entries.is_empty()),
+            Self::List(values) => Some(!values.is_empty()),
             Self::Other(_) => None,
         }
     }
@@ -60,6 +64,7 @@ impl Value {
     fn size(&self) -> usize {
         match self {
             Self::Dict(entries) => 1 + entries.iter().map(|entry| entry.value.size()).sum::<usize>(),
+            Self::List(values) => 1 + values.iter().map(Self::size).sum::<usize>(),
             _ => 1,
         }
     }
@@ -72,6 +77,9 @@ pub(super) struct Unknown {
     pub reason: String,
 }
 
+/// A name with its value.
+pub(super) type Given = (String, Result<Value, Unknown>);
+
 /// Evaluates expressions in the scope of a class body within its module.
 pub(super) struct Evaluator<'a> {
     pub file: &'a str,
@@ -82,6 +90,10 @@ pub(super) struct Evaluator<'a> {
     pub lines: &'a Lines,
     /// Modules and configuration files of the project.
     pub files: &'a Files<'a>,
+    /// The flow's classes in other modules, whose configurations `config_expr` names too.
+    pub inherited: &'a [ClassId],
+    /// The values of names that go before all others: the parameters of a function that makes a decorator.
+    pub given: &'a [Given],
     /// How many modules import each other on the way here.
     pub imports: usize,
     steps: Cell<usize>,
@@ -101,7 +113,20 @@ impl<'a> Evaluator<'a> {
         files: &'a Files<'a>,
     ) -> Self {
         let (steps, line) = (Cell::new(0), Cell::new(None));
-        Self { file, names, class, flow, lines, files, imports: 0, steps, by_config_name: false, line }
+        Self {
+            file,
+            names,
+            class,
+            flow,
+            lines,
+            files,
+            inherited: &[],
+            given: &[],
+            imports: 0,
+            steps,
+            by_config_name: false,
+            line,
+        }
     }
 
     /// The value of an expression.
@@ -132,7 +157,11 @@ impl<'a> Evaluator<'a> {
                 Number::Float(_) => "a float",
                 Number::Complex { .. } => "a number",
             }),
-            Expr::List(_) => Value::Other("a list"),
+            // What a list holds matters only to those who ask for it.
+            Expr::List(list) => {
+                let values = list.elts.iter();
+                Value::List(values.map(|v| self.eval(v, depth).unwrap_or(Value::Other("unknown"))).collect())
+            }
             Expr::Tuple(_) => Value::Other("a tuple"),
             Expr::Set(_) => Value::Other("a set"),
             Expr::Dict(dict) => {
@@ -167,6 +196,10 @@ impl<'a> Evaluator<'a> {
                 bounded(out, origin)?
             }
             Expr::BinOp(operation) => {
+                let (left, right) = (&operation.left, &operation.right);
+                if let Some(path) = self.path_slash(left, operation.op, right, depth)? {
+                    return Ok(path);
+                }
                 let (left, right) = (self.eval(&operation.left, depth)?, self.eval(&operation.right, depth)?);
                 match (operation.op, left, right) {
                     (Operator::Add, Value::Text(left), Value::Text(right)) => bounded(left + &right, origin)?,
@@ -205,6 +238,9 @@ impl<'a> Evaluator<'a> {
 
     /// `dict(…)` with keywords and dictionaries, copies, `X.get(…)`, configurations; every other call is unknown.
     fn call(&self, call: &ExprCall, depth: usize) -> Result<Value, Unknown> {
+        if let Some(path) = self.path_call(call, depth)? {
+            return Ok(path);
+        }
         let arguments = &call.arguments;
         match &*call.func {
             Expr::Attribute(method)
@@ -311,6 +347,11 @@ impl<'a> Evaluator<'a> {
 
     /// `module.NAME`, `config.key`.
     fn attribute(&self, attribute: &ExprAttribute, depth: usize) -> Result<Value, Unknown> {
+        if attribute.attr.as_str() == "parent"
+            && let Some(path) = self.path_of(&attribute.value, depth)?
+        {
+            return Ok(Value::Text(path.rsplit_once('/').map_or("", |(parent, _)| parent).to_owned()));
+        }
         let mut names = vec![attribute.attr.as_str()];
         let mut base = &*attribute.value;
         while let Expr::Attribute(inner) = base {
@@ -360,6 +401,20 @@ impl<'a> Evaluator<'a> {
         self.charge(value, at).map(Some)
     }
 
+    /// The value of a name that `from … import *` of a module of the project gives.
+    fn starred(&self, name: &str, origin: &Origin) -> Result<Option<Value>, Unknown> {
+        for star in self.names.stars.iter().rev() {
+            let import = Import { dotted: format!("{}.{name}", star.dotted), ..star.clone() };
+            if let Place::Project { file, name } = self.files.place(self.file, &import) {
+                let gives = self.files.gives(&file, &name, origin, self.imports + 1);
+                if gives.map_err(|error| unknown(&error, origin))? {
+                    return self.files.constant(&file, &name, self.imports + 1, || origin.clone()).map(Some);
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn bound(&self, name: &str) -> Option<Binding<'a>> {
         self.class.get(name).or_else(|| self.names.scope.get(name))
     }
@@ -396,28 +451,41 @@ impl<'a> Evaluator<'a> {
 
     /// The value of a name.
     pub fn name(&self, name: &str, origin: impl Fn() -> Origin, depth: usize) -> Result<Value, Unknown> {
-        let unknown = |reason: String| Err(Unknown { origin: origin(), reason });
+        let not_known = |reason: String| Err(Unknown { origin: origin(), reason });
+        if let Some((_, value)) = self.given.iter().find(|(known, _)| known == name) {
+            return value.clone();
+        }
         if self.by_config_name
             && let Some(config) = self.flow.iter().find_map(|scope| scope.config(name, self.names))
         {
             return self.elsewhere(config, depth);
         }
+        if self.by_config_name {
+            for class in self.inherited {
+                if let Some(value) = self.files.configuration(class, name, &origin(), self.imports + 1) {
+                    return value;
+                }
+            }
+        }
+        if name == "__file__" && self.bound(name).is_none() {
+            return Ok(self.own_path());
+        }
         if let Some(at) = self.names.mutated(name) {
-            return unknown(format!("`{name}` is changed on line {at}"));
+            return not_known(format!("`{name}` is changed on line {at}"));
         }
         let import = self.names.import(name);
         match (self.bound(name), import) {
-            (Some(_), Some(_)) => unknown(format!("`{name}` is both imported and assigned")),
+            (Some(_), Some(_)) => not_known(format!("`{name}` is both imported and assigned")),
             (Some(Binding::Value(value)), _) => self.elsewhere(value, depth),
             (Some(Binding::Unclear(at)), _) => {
-                unknown(format!("`{name}` is bound more than once (line {at})"))
+                not_known(format!("`{name}` is bound more than once (line {at})"))
             }
             (Some(Binding::Class(_) | Binding::Function(_)), _) => {
-                unknown(format!("`{name}` is no constant"))
+                not_known(format!("`{name}` is no constant"))
             }
             (None, Some(import)) => match self.imported(import, &[], &ruff_text_size::TextRange::default()) {
                 Ok(Some(value)) => Ok(value),
-                Ok(None) => unknown(format!("`{name}` is imported (`{}`)", import.dotted)),
+                Ok(None) => not_known(format!("`{name}` is imported (`{}`)", import.dotted)),
                 Err(mut error) => {
                     if error.origin.file == self.file {
                         error.origin = origin();
@@ -425,7 +493,10 @@ impl<'a> Evaluator<'a> {
                     Err(error)
                 }
             },
-            (None, None) => unknown(format!("`{name}` is not a constant of this file")),
+            (None, None) => match self.starred(name, &origin())? {
+                Some(value) => Ok(value),
+                None => not_known(format!("`{name}` is not a constant of this file")),
+            },
         }
     }
 }
@@ -449,7 +520,7 @@ fn put(entries: &mut Vec<Entry>, entry: Entry) {
     }
 }
 
-fn bounded(text: String, origin: impl Fn() -> Origin) -> Result<Value, Unknown> {
+pub(super) fn bounded(text: String, origin: impl Fn() -> Origin) -> Result<Value, Unknown> {
     if text.len() > MAX_TEXT {
         return Err(Unknown { origin: origin(), reason: "the text is too long".to_owned() });
     }

@@ -21,7 +21,7 @@ class TrainFlow(ProjectFlow):
     def check(self):
         self.next(self.end)
 
-    @pypi(**config.environment)
+    @pypi(python=config.environment["python"], packages=config.environment["packages"])
     @step
     def end(self):
         pass

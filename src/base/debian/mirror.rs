@@ -1,0 +1,247 @@
+//! A mirror of Debian's archive: release files, package lists, packages, each checked before it is used.
+
+use std::io::{BufReader, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt;
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use super::control::Paragraphs;
+use super::error::Error;
+use super::lock::LockedPackage;
+use super::release::{Keys, Release};
+use super::select::{Candidate, Candidates};
+use super::{Recipe, deb};
+use crate::model::Digest;
+use crate::net::{self, BackOff};
+use crate::store::{self, Blob, Store};
+
+/// The mirror that is used unless settings name another.
+const MIRROR: &str = "https://deb.debian.org/debian";
+/// The largest release file.
+const MAX_RELEASE: u64 = 16 << 20;
+/// The largest package list, compressed and not.
+const MAX_LIST: u64 = 64 << 20;
+const MAX_LIST_TEXT: u64 = 512 << 20;
+/// The largest package.
+const MAX_PACKAGE: u64 = 4 << 30;
+
+/// Where Debian's packages come from.
+#[derive(Debug, Clone)]
+pub struct Mirrors {
+    /// The archive, such as `https://deb.debian.org/debian`.
+    pub main: Url,
+    /// The archive of security updates.
+    pub security: Url,
+    /// An archive that keeps what has left the others, if one is named: `/pool/…` is looked for below it.
+    pub snapshot: Option<Url>,
+    /// The keys that release files are signed with.
+    pub keys: Keys,
+}
+
+impl Mirrors {
+    /// The mirrors to use: what is not named is as Debian has it. The archive of security updates stands beside the main
+    /// one unless it is named.
+    pub fn new(
+        main: Option<Url>,
+        security: Option<Url>,
+        snapshot: Option<Url>,
+        keys: Keys,
+    ) -> Result<Self, Error> {
+        let default = || MIRROR.parse().map_err(|_| Error::Suite { suite: MIRROR.to_owned() });
+        let main: Url = main.map_or_else(default, Ok)?;
+        let security = security.unwrap_or_else(|| {
+            let mut url = main.clone();
+            let path = format!("{}-security", main.path().trim_end_matches('/'));
+            url.set_path(&path);
+            url
+        });
+        Ok(Self { main, security, snapshot, keys })
+    }
+
+    fn archive(&self, security: bool) -> &Url {
+        if security { &self.security } else { &self.main }
+    }
+}
+
+/// Reads from mirrors.
+pub(super) struct Reader<'a> {
+    pub mirrors: &'a Mirrors,
+    pub client: &'a net::Client,
+    pub store: &'a Store,
+}
+
+impl Reader<'_> {
+    /// The packages that there are for a recipe.
+    pub async fn candidates(&self, recipe: &Recipe) -> Result<Candidates, Error> {
+        let mut candidates = Candidates::default();
+        self.add(recipe, &recipe.suite, false, &mut candidates).await?;
+        if recipe.security {
+            self.add(recipe, &format!("{}-security", recipe.suite), true, &mut candidates).await?;
+        }
+        Ok(candidates)
+    }
+
+    async fn add(
+        &self,
+        recipe: &Recipe,
+        suite: &str,
+        security: bool,
+        candidates: &mut Candidates,
+    ) -> Result<(), Error> {
+        let archive = self.mirrors.archive(security);
+        let url = below(archive, &format!("dists/{suite}/InRelease"));
+        let signed = self.small(&url, MAX_RELEASE).await?;
+        let shown = net::redacted(&url);
+        let release = Release::verify(&signed, &self.mirrors.keys, &shown)?;
+        release.check(suite, now(), &shown)?;
+
+        let arch = recipe.platform.arch;
+        let directory = format!("main/binary-{}", arch.oci());
+        let path = format!("{directory}/Packages.xz");
+        let (sha256, size) =
+            release.file(&path).ok_or_else(|| Error::NoArchitecture { suite: suite.to_owned(), arch })?;
+        let by_hash = format!("{directory}/by-hash/SHA256/{}", sha256.hex());
+        let path = if release.by_hash { &by_hash } else { &path };
+        let url = below(archive, &format!("dists/{suite}/{path}"));
+        let shown = net::redacted(&url);
+        let bad = |problem: String| Error::List { url: shown.clone(), problem };
+        if size > MAX_LIST {
+            return Err(bad("it is too large".into()));
+        }
+        let list = self.blob(&url, &sha256, size).await?;
+        let file = list.open()?;
+        let read = move || {
+            let text = std::io::Read::take(deb::xz(BufReader::with_capacity(128 << 10, file)), MAX_LIST_TEXT);
+            let paragraphs = Paragraphs::new(BufReader::with_capacity(128 << 10, text));
+            let found = paragraphs.map(|paragraph| paragraph.map(|p| Candidate::parse(&p, security)));
+            found.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()
+        };
+        let found = tokio::task::spawn_blocking(read).await.map_err(Error::Worker)?;
+        for candidate in found.map_err(|error| bad(error.to_string()))? {
+            candidates.add(candidate);
+        }
+        Ok(())
+    }
+
+    /// A package, its hash checked.
+    pub async fn package(&self, package: &LockedPackage) -> Result<Blob, Error> {
+        if package.size > MAX_PACKAGE {
+            let problem = "it is too large".to_owned();
+            return Err(Error::Package { name: package.name.clone(), problem });
+        }
+        let archive = self.mirrors.archive(package.security);
+        let mut fetched = self.blob(&below(archive, &package.path), &package.sha256, package.size).await;
+        if is_gone(&fetched)
+            && let Some(snapshot) = &self.mirrors.snapshot
+        {
+            fetched = self.blob(&below(snapshot, &package.path), &package.sha256, package.size).await;
+        }
+        match fetched {
+            Err(Error::Net(source)) if source.status().is_some_and(is_absent) => {
+                Err(Error::Gone { name: package.name.clone(), version: package.version.clone(), source })
+            }
+            other => other,
+        }
+    }
+
+    async fn small(&self, url: &Url, limit: u64) -> Result<bytes::Bytes, Error> {
+        let mut back_off = BackOff::default();
+        loop {
+            let response = self.client.send_ok(self.client.request(Method::GET, url.clone())).await?;
+            match self.client.bytes(response, limit).await {
+                Err(error @ net::Error::Transport { .. }) => pause(&mut back_off, error).await?,
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// A file of known hash and size: from the store, or downloaded into it.
+    async fn blob(&self, url: &Url, sha256: &Digest, size: u64) -> Result<Blob, Error> {
+        if let Some(blob) = self.store.blob(sha256, Some(size)) {
+            return Ok(blob);
+        }
+        let mut back_off = BackOff::default();
+        loop {
+            match self.download(url, sha256, size).await {
+                Err(Error::Net(error @ net::Error::Transport { .. })) => pause(&mut back_off, error).await?,
+                other => return other,
+            }
+        }
+    }
+
+    async fn download(&self, url: &Url, sha256: &Digest, size: u64) -> Result<Blob, Error> {
+        let response = self.client.send_ok(self.client.request(Method::GET, url.clone())).await?;
+        let shown = net::redacted(url);
+        let wrong_size = || Error::Size { url: shown.clone(), expected: size };
+        let mut writer = self.store.create_blob()?;
+        let mut stream = response.bytes_stream();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|source| net::Error::Transport {
+                url: shown.clone(),
+                source: source.without_url(),
+            })?;
+            self.client.counters().add_received(chunk.len() as u64);
+            if writer.len() + chunk.len() as u64 > size {
+                return Err(wrong_size());
+            }
+            writer.write_all(&chunk).map_err(store::Error::io("write", writer.path()))?;
+        }
+        if writer.len() < size {
+            return Err(wrong_size());
+        }
+        writer.finish(Some(sha256)).map_err(|error| match error {
+            store::Error::DigestMismatch { expected, actual } => {
+                Error::Digest { url: shown, expected, actual }
+            }
+            error => error.into(),
+        })
+    }
+}
+
+/// Waits before the next attempt, or gives up with the error.
+async fn pause(back_off: &mut BackOff, error: net::Error) -> Result<(), net::Error> {
+    match back_off.next_pause(None) {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => return Err(error),
+    }
+    Ok(())
+}
+
+fn is_gone<T>(fetched: &Result<T, Error>) -> bool {
+    matches!(fetched, Err(Error::Net(error)) if error.status().is_some_and(is_absent))
+}
+
+fn is_absent(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN)
+}
+
+/// The URL of a path below an archive; a query (such as a token) stays.
+fn below(archive: &Url, path: &str) -> Url {
+    let mut url = archive.clone();
+    let start = archive.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{start}/{path}"));
+    url
+}
+
+fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn security_updates_stand_beside_the_archive() {
+        let mirrors =
+            |main: &str| Mirrors::new(Some(main.parse().unwrap()), None, None, Keys::debian().unwrap());
+        let security = mirrors("https://mirror.example/a/debian/?t=1").unwrap().security;
+        assert_eq!(security.as_str(), "https://mirror.example/a/debian-security?t=1");
+        let url = below(&security, "dists/x/InRelease");
+        assert_eq!(url.as_str(), "https://mirror.example/a/debian-security/dists/x/InRelease?t=1");
+    }
+}

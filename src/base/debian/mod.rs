@@ -1,0 +1,266 @@
+//! Bases made of Debian's packages: `deb://bookworm` and the like. Nothing but packages is read, no script of theirs is
+//! run, and nothing of the target is executed.
+//!
+//! ```text
+//! mirror ──InRelease, signed──▶ package list ──select──▶ lock ──.deb──▶ fragments ─┐
+//!                                                           configuration ─────────┴─▶ layers ─▶ image
+//! ```
+//!
+//! [`lock`] asks a mirror which packages a [`Recipe`] takes; [`make`] makes the image of exactly those. A package becomes a
+//! fragment once, as a distribution does, and a layer is the fragments of its packages with a last one that configures
+//! them: all keys follow from the lock alone.
+
+mod certificate;
+mod configure;
+mod control;
+mod deb;
+mod error;
+mod lock;
+mod mirror;
+mod package;
+mod relation;
+mod release;
+mod select;
+mod version;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+pub use error::Error;
+pub use lock::{BaseLock, LOCK_FILE, LockedBase, LockedPackage, Part};
+pub use mirror::Mirrors;
+pub use release::Keys;
+
+use crate::image::{self, ImageSpec};
+use crate::layer::{self, Attributes, EntryWriter, Fragment, Layer, entries_key, layer_key, stored_layer};
+use crate::model::{Key, KeyHasher, Platform};
+use crate::net;
+use crate::store::Store;
+use mirror::Reader;
+use package::Facts;
+
+/// Packages downloaded at once.
+const DOWNLOADS: usize = 8;
+
+/// The variables of such a base.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const LANG: &str = "C.UTF-8";
+
+/// What a base is to be made of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Recipe {
+    /// The suite's code name.
+    pub suite: String,
+    /// The platform.
+    pub platform: Platform,
+    /// Further packages, sorted.
+    pub packages: Vec<String>,
+    /// Whether security updates are taken.
+    pub security: bool,
+}
+
+impl Recipe {
+    /// A recipe, its names checked.
+    pub fn new(suite: &str, platform: Platform, packages: &[String], security: bool) -> Result<Self, Error> {
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if suite.is_empty() || suite.len() > 50 || !suite.chars().all(legal) || suite.starts_with('-') {
+            return Err(Error::Suite { suite: suite.chars().take(100).collect() });
+        }
+        if let Some(name) = packages.iter().find(|name| !relation::is_name(name)) {
+            let wanted = name.chars().take(100).collect();
+            return Err(Error::NoPackage { suite: suite.to_owned(), wanted, by: None });
+        }
+        let mut packages = packages.to_vec();
+        packages.sort();
+        packages.dedup();
+        Ok(Self { suite: suite.to_owned(), platform, packages, security })
+    }
+
+    /// The base as it is named.
+    pub fn name(&self) -> String {
+        format!("deb://{}", self.suite)
+    }
+}
+
+/// Asks the mirrors which packages a recipe takes now.
+pub async fn lock(
+    recipe: &Recipe,
+    mirrors: &Mirrors,
+    client: &net::Client,
+    store: &Store,
+) -> Result<LockedBase, Error> {
+    let candidates = Reader { mirrors, client, store }.candidates(recipe).await?;
+    Ok(LockedBase { recipe: recipe.clone(), packages: select::select(recipe, &candidates)? })
+}
+
+/// An image made of packages.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// Its documents.
+    pub image: image::Base,
+    /// The digest of its manifest.
+    pub digest: crate::model::Digest,
+    /// Its layers, lowest first; their bytes are in the store.
+    pub layers: Vec<Arc<Layer>>,
+}
+
+/// Makes the image of exactly the packages of a lock.
+pub async fn make(
+    locked: &LockedBase,
+    mirrors: &Mirrors,
+    client: &net::Client,
+    store: &Arc<Store>,
+) -> Result<Made, Error> {
+    let plan = Plan::of(locked);
+    let mut layers = plan.stored(store)?;
+    if layers.is_none() {
+        let reader = Reader { mirrors, client, store };
+        let fetched = stream::iter(&locked.packages)
+            .map(|package| fetch(&reader, store, package))
+            .buffer_unordered(DOWNLOADS)
+            .try_collect::<Vec<_>>();
+        let fragments: BTreeMap<Key, (Fragment, Facts)> =
+            fetched.await?.into_iter().map(|(fragment, facts)| (fragment.key, (fragment, facts))).collect();
+        let (store, plan) = (Arc::clone(store), plan.clone());
+        let made = tokio::task::spawn_blocking(move || plan.assemble(&store, &fragments));
+        layers = Some(made.await.map_err(Error::Worker)??);
+    }
+    image(locked, &plan, layers.unwrap_or_default())
+}
+
+async fn fetch(
+    reader: &Reader<'_>,
+    store: &Arc<Store>,
+    package: &LockedPackage,
+) -> Result<(Fragment, Facts), Error> {
+    if let Some(known) = package::stored(store, package)? {
+        return Ok(known);
+    }
+    let deb = reader.package(package).await?;
+    let (store, package) = (Arc::clone(store), package.clone());
+    let build = move || package::build(&store, &package, &deb);
+    tokio::task::spawn_blocking(build).await.map_err(Error::Worker)?
+}
+
+/// The layers of a base, by their keys.
+#[derive(Debug, Clone)]
+struct Plan {
+    parts: Vec<PlannedLayer>,
+}
+
+#[derive(Debug, Clone)]
+struct PlannedLayer {
+    /// What the history says of it.
+    name: String,
+    /// What is configured in it; none for the list of what is installed.
+    part: Option<Part>,
+    /// The fragments of its packages.
+    packages: Vec<Key>,
+    /// The fragment that configures them.
+    configuration: Key,
+}
+
+impl PlannedLayer {
+    fn new(name: String, part: Option<Part>, packages: Vec<Key>) -> Self {
+        let mut key = KeyHasher::new(configure::RULES);
+        key.text(part.map_or("status", Part::name));
+        for package in &packages {
+            key.text(&package.to_string());
+        }
+        let configuration = entries_key(&key.finish());
+        Self { name, part, packages, configuration }
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        // What is installed is listed in a layer of its own, so that no other changes with it.
+        let packages = if self.part.is_some() { self.packages.as_slice() } else { &[] };
+        packages.iter().copied().chain([self.configuration]).collect()
+    }
+}
+
+impl Plan {
+    fn of(locked: &LockedBase) -> Self {
+        let mut parts = Vec::new();
+        for part in Part::ALL {
+            let packages: Vec<_> = locked.packages.iter().filter(|package| package.part == part).collect();
+            if packages.is_empty() {
+                continue;
+            }
+            let named: Vec<_> = packages.iter().map(|p| format!("{}={}", p.name, p.version)).collect();
+            let name = format!("debian {} {}", part.name(), named.join(" "));
+            parts.push(PlannedLayer::new(name, Some(part), packages.into_iter().map(package::key).collect()));
+        }
+        let all = locked.packages.iter().map(package::key).collect();
+        parts.push(PlannedLayer::new("debian status".to_owned(), None, all));
+        Self { parts }
+    }
+
+    /// The layers, if all of them are in the store.
+    fn stored(&self, store: &Store) -> Result<Option<Vec<Arc<Layer>>>, Error> {
+        let stored = self.parts.iter().map(|part| stored_layer(store, &layer_key(&part.keys())));
+        let stored: Option<Vec<_>> = stored.collect::<Result<_, _>>()?;
+        Ok(stored.map(|layers| layers.into_iter().map(Arc::new).collect()))
+    }
+
+    fn assemble(
+        &self,
+        store: &Store,
+        fragments: &BTreeMap<Key, (Fragment, Facts)>,
+    ) -> Result<Vec<Arc<Layer>>, Error> {
+        let layer =
+            |planned: &PlannedLayer| {
+                let known = |key: &Key| fragments.get(key).ok_or(*key);
+                let packages: Vec<&(Fragment, Facts)> =
+                    planned.packages.iter().map(known).collect::<Result<_, _>>().map_err(|key| {
+                        Error::Package { name: key.short(), problem: "it was not read".into() }
+                    })?;
+                let facts: Vec<&Facts> = packages.iter().map(|(_, facts)| facts).collect();
+                let mut writer = EntryWriter::create(store, planned.configuration)?;
+                let mut parts = Vec::new();
+                match planned.part {
+                    Some(part) => {
+                        configure::write(part, &facts, &mut writer)?;
+                        parts.extend(packages.iter().map(|(fragment, _)| fragment.clone()));
+                    }
+                    None => {
+                        let status = configure::status(&facts);
+                        writer.bytes("var/lib/dpkg/status", status.as_bytes(), Attributes::root(0o644))?;
+                        // Says that the lists of packages for several architectures carry the architecture in their names.
+                        writer.bytes("var/lib/dpkg/info/format", b"1\n", Attributes::root(0o644))?;
+                    }
+                }
+                parts.push(writer.finish()?);
+                Ok(Arc::new(layer::assemble(store, &parts)?))
+            };
+        self.parts.iter().map(layer).collect()
+    }
+}
+
+/// The documents of the image.
+fn image(locked: &LockedBase, plan: &Plan, layers: Vec<Arc<Layer>>) -> Result<Made, Error> {
+    let platform = locked.recipe.platform;
+    let described: Vec<image::Layer> = plan
+        .parts
+        .iter()
+        .zip(&layers)
+        .map(|(planned, layer)| image::Layer {
+            digest: layer.digest,
+            diff_id: layer.diff_id,
+            size: layer.size,
+            media_type: image::MediaType::ImageLayerGzip,
+            created_by: planned.name.clone(),
+            annotations: None,
+        })
+        .collect();
+    let scratch = image::Base::scratch(platform);
+    let composed = image::compose(&ImageSpec {
+        env: vec![("PATH".to_owned(), PATH.to_owned()), ("LANG".to_owned(), LANG.to_owned())],
+        cmd: Some(vec!["python3".to_owned()]),
+        ..ImageSpec::new(&scratch, platform, &described)
+    })?;
+    let digest = composed.manifest.digest;
+    let base = image::Base::parse(&composed.manifest.bytes, &composed.config.bytes, platform)?;
+    Ok(Made { image: base.named(locked.recipe.name(), digest), digest, layers })
+}

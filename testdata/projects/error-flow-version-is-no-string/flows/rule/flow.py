@@ -1,0 +1,18 @@
+"""A number."""
+from metaflow import pypi, step
+from obproject import ProjectFlow
+
+
+class RuleFlow(ProjectFlow):
+    @pypi(packages={"pandas": 2.2})
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    RuleFlow()

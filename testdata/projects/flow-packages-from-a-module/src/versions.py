@@ -1,0 +1,2 @@
+"""Versions that flows share."""
+COMMON = {"numpy": "2.0.1"}

@@ -1,0 +1,17 @@
+"""An empty list: requires-python does not count either."""
+from metaflow import step
+from obproject import ProjectFlow
+
+
+class RuleFlow(ProjectFlow):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    RuleFlow()

@@ -1,0 +1,17 @@
+"""requires-python with a leading operator."""
+from metaflow import step
+from obproject import ProjectFlow
+
+
+class RuleFlow(ProjectFlow):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    RuleFlow()

@@ -1,0 +1,18 @@
+"""Disabled: nothing is installed."""
+from metaflow import pypi, step
+from obproject import ProjectFlow
+
+
+class RuleFlow(ProjectFlow):
+    @pypi(disabled=True)
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    RuleFlow()

@@ -1,0 +1,1 @@
+COMMON = {"pandas": "2.2.2"}

@@ -1,0 +1,251 @@
+//! How images run: who says it, who goes first, and what a user who is not root can write to.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+#[path = "support/bakery.rs"]
+mod bakery;
+#[path = "support/http.rs"]
+mod http;
+#[path = "support/wheel.rs"]
+mod wheel;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use bakery::{LIBC, PYTHON, World, run, write_layout};
+use flate2::read::MultiGzDecoder;
+use serde_json::{Value, json};
+
+/// An Outerbounds project with a flow and a deployment.
+fn world() -> World {
+    let world = World::new();
+    world.write("obproject.toml", "project = \"shop\"\n");
+    world.write(
+        "flows/etl/flow.py",
+        "from metaflow import FlowSpec, step\nfrom obproject import ProjectFlow\n\n\nclass Etl(ProjectFlow):\n    \
+         @step\n    def start(self):\n        pass\n",
+    );
+    world.write(
+        "deployments/api/config.yml",
+        "name: api\nport: 8000\nenvironment:\n  A: config\n  B: config\ncommands:\n  - python server.py\n",
+    );
+    world
+}
+
+fn blob(layout: &Path, digest: &Value) -> Vec<u8> {
+    let hex = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
+    fs::read(layout.join("blobs/sha256").join(hex)).unwrap()
+}
+
+fn document(layout: &Path, digest: &Value) -> Value {
+    serde_json::from_slice(&blob(layout, digest)).unwrap()
+}
+
+/// Builds into a layout; gives that, and the report.
+fn build(world: &World, arguments: &[&str]) -> (std::path::PathBuf, Value) {
+    let layout = world.path("out");
+    let output = format!("oci:{}", layout.display());
+    let report = world.succeed(&[&["build", "--output", &output], arguments].concat());
+    (layout, report)
+}
+
+/// The configs of all images by component.
+fn configs(world: &World, arguments: &[&str]) -> BTreeMap<String, Value> {
+    let (layout, report) = build(world, arguments);
+    let image = |image: &Value| {
+        let manifest = document(&layout, &image["digest"]);
+        (image["component"].as_str().unwrap().to_owned(), document(&layout, &manifest["config"]["digest"]))
+    };
+    report["images"].as_array().unwrap().iter().map(image).collect()
+}
+
+fn variables(config: &Value) -> BTreeMap<String, String> {
+    let all = config["config"]["Env"].as_array().unwrap().iter();
+    let pair = |entry: &Value| entry.as_str().unwrap().split_once('=').map(|(k, v)| (k.into(), v.into()));
+    all.filter_map(pair).collect()
+}
+
+#[test]
+fn what_is_said_nearer_to_the_component_goes_first() {
+    let world = world();
+    world.write(
+        "obproject.toml",
+        "project = \"shop\"\n[bakehouse]\nuser = 1000\nstop-signal = \"SIGINT\"\nlabels = { team = \"bread\" }\n\
+         env = { A = \"wide\", B = \"wide\", C = \"wide\", D = \"wide\" }\nexpose = [9000]\ncmd = \"sleep 1\"\n\
+         [bakehouse.components.api]\nenv = { A = \"component\" }\nworkdir = \"/srv\"\n",
+    );
+    world.write(
+        "pyproject.toml",
+        "[project]\nname = \"shop\"\ndependencies = []\n[tool.bakehouse]\nuser = \"root\"\n\
+         env = { D = \"pyproject\", E = \"pyproject\" }\n\
+         [tool.bakehouse.components.\"flow/etl\"]\nentrypoint = [\"tini\", \"--\"]\n",
+    );
+    world.write("deployments/api/pyproject.toml", "[tool.bakehouse]\nenv = { A = \"own\", B = \"own\" }\n");
+    let arguments = ["--env", "E=flag", "--expose", "53/udp", "--label", "team=flag"];
+    let configs = configs(&world, &arguments);
+
+    let api = &configs["api"];
+    let env = variables(api);
+    let of = |name: &str| env[name].as_str();
+    assert_eq!(["A", "B", "C", "D", "E"].map(of), ["component", "own", "wide", "wide", "flag"]);
+    let api = &api["config"];
+    assert_eq!((&api["User"], &api["WorkingDir"]), (&json!("1000"), &json!("/srv")));
+    assert_eq!((&api["Cmd"], &api["Entrypoint"]), (&json!(["python", "server.py"]), &Value::Null));
+    assert_eq!(api["StopSignal"], "SIGINT");
+    assert_eq!(api["ExposedPorts"], json!({"8000/tcp": {}, "9000/tcp": {}, "53/udp": {}}));
+    assert_eq!(api["Labels"]["team"], "flag");
+
+    let etl = &configs["etl"]["config"];
+    assert_eq!((&etl["Entrypoint"], &etl["Cmd"]), (&json!(["tini", "--"]), &json!(["sleep", "1"])));
+    assert_eq!(etl["WorkingDir"], "/app/flows/etl");
+}
+
+#[test]
+fn flags_go_before_everything_and_nothing_said_changes_nothing() {
+    let world = world();
+    let plain = configs(&world, &[]);
+    assert_eq!(plain["etl"]["config"]["Cmd"], json!(["python", "flow.py"]));
+    assert_eq!(plain["etl"]["config"]["User"], Value::Null);
+    let flags = configs(
+        &world,
+        &[
+            "--user",
+            "7:8",
+            "--workdir",
+            "/work",
+            "--entrypoint",
+            "",
+            "--cmd",
+            "[\"a b\"]",
+            "--stop-signal",
+            "9",
+        ],
+    );
+    for config in flags.values() {
+        let config = &config["config"];
+        assert_eq!((&config["User"], &config["WorkingDir"]), (&json!("7:8"), &json!("/work")));
+        assert_eq!((&config["Cmd"], &config["StopSignal"]), (&json!(["a b"]), &json!("9")));
+    }
+}
+
+/// The directories of an image's new layers that are not root's alone, as `MODE UID:GID`.
+fn owned(layout: &Path, report: &Value) -> BTreeMap<String, String> {
+    let image = &report["images"][0];
+    let mut found = BTreeMap::new();
+    for layer in image["platforms"][0]["layers"].as_array().unwrap() {
+        if layer["role"] == "base" {
+            continue;
+        }
+        let bytes = blob(layout, &layer["digest"]);
+        let mut tar = tar::Archive::new(MultiGzDecoder::new(&bytes[..]));
+        for entry in tar.entries().unwrap() {
+            let entry = entry.unwrap();
+            let header = entry.header();
+            let (mode, uid, gid) = (header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap());
+            if header.entry_type().is_dir() && (mode, uid, gid) != (0o755, 0, 0) {
+                let path = entry.path().unwrap().display().to_string();
+                found.insert(path.trim_end_matches('/').to_owned(), format!("{mode:o} {uid}:{gid}"));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_user_who_is_not_root_can_write_where_a_task_must() {
+    let world = world();
+    let expect = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect::<BTreeMap<String, String>>()
+    };
+    let (layout, report) = build(&world, &["-c", "etl"]);
+    assert_eq!(owned(&layout, &report), expect(&[]), "root needs nothing");
+
+    let (layout, report) = build(&world, &["-c", "etl", "--user", "1000"]);
+    let own = "775 1000:0";
+    assert_eq!(
+        owned(&layout, &report),
+        expect(&[("tmp", "1777 0:0"), ("home/bakehouse", own), ("app/flows/etl", own)])
+    );
+    let env = variables(&configs(&world, &["-c", "etl", "--user", "1000"])["etl"]);
+    assert_eq!((env["HOME"].as_str(), env["USER"].as_str()), ("/home/bakehouse", "bakehouse"));
+
+    // Where somebody says otherwise.
+    let arguments = ["-c", "etl", "--user", "2000000001:5", "--env", "HOME=/data", "--workdir", "/"];
+    let (layout, report) = build(&world, &arguments);
+    let image = document(&layout, &report["images"][0]["digest"]);
+    assert_eq!(image["schemaVersion"], 2);
+    let pax = owned(&layout, &report);
+    assert!(pax.contains_key("data") && !pax.contains_key("home/bakehouse"), "{pax:?}");
+}
+
+#[test]
+fn the_base_knows_its_users() {
+    let world = world();
+    let base = world.path("with-users");
+    let passwd = "root:x:0:0:root:/root:/bin/sh\nbaker:x:1500:1501:Baker:/home/baker:/bin/sh\n\
+                  ghost:x:1600:1600::/nonexistent:/bin/false\nodd line\n";
+    let files = [PYTHON, LIBC, ("etc/passwd", passwd, 0o644), ("home/baker/.profile", "\x7fELF", 0o755)];
+    write_layout(&base, &files);
+    let base = format!("oci:{}", base.display());
+    let (layout, report) = build(&world, &["-c", "etl", "--base", &base, "--user", "baker"]);
+    let found = owned(&layout, &report);
+    assert_eq!(found["app/flows/etl"], "775 1500:1501");
+    assert!(!found.contains_key("home/bakehouse"), "the base has a home for this one: {found:?}");
+    let (layout, report) = build(&world, &["-c", "etl", "--base", &base, "--user", "ghost"]);
+    assert_eq!(owned(&layout, &report)["home/bakehouse"], "775 1600:1600");
+    world.fail(
+        &["build", "--base", &base, "--user", "miller"],
+        10,
+        &["no user `miller`", "root, baker, ghost"],
+    );
+}
+
+#[test]
+fn the_time_of_images_can_be_set() {
+    let world = world();
+    let layout = world.path("out");
+    let output = format!("oci:{}", layout.display());
+    let mut command = world.command(&["build", "-c", "etl", "--output", &output]);
+    let report = run(command.env("SOURCE_DATE_EPOCH", "1735689599")).report;
+    let manifest = document(&layout, &report["images"][0]["digest"]);
+    let config = document(&layout, &manifest["config"]["digest"]);
+    assert_eq!(config["created"], "2024-12-31T23:59:59Z");
+    assert_eq!(configs(&world, &["-c", "etl"])["etl"]["created"], "1970-01-01T00:00:00Z");
+    let mut command = world.command(&["build"]);
+    assert_eq!(run(command.env("SOURCE_DATE_EPOCH", "yesterday")).code, 2);
+}
+
+#[test]
+fn what_cannot_be_is_an_error_with_its_place() {
+    let world = world();
+    for (flag, value) in [
+        ("--user", "a b"),
+        ("--workdir", "here"),
+        ("--env", "NAME"),
+        ("--expose", "http"),
+        ("--stop-signal", "INT"),
+        ("--cmd", "[1]"),
+    ] {
+        world.fail(&["build", flag, value], 2, &[flag]);
+    }
+    for (setting, word) in [
+        ("user = true", "bakehouse.user"),
+        ("workdir = \"x\"", "absolute directory"),
+        ("expose = 8000", "array of ports"),
+        ("cmd = [1]", "array of strings"),
+        ("env = { A = 1 }", "must be a string"),
+        ("stop-signal = \"x\"", "a signal such as SIGINT"),
+    ] {
+        world.write("obproject.toml", &format!("project = \"shop\"\n[bakehouse]\n{setting}\n"));
+        world.fail(&["build"], 10, &["obproject.toml:3", word]);
+    }
+    world.write(
+        "obproject.toml",
+        "project = \"shop\"\n[bakehouse]\nuzer = \"x\"\n[bakehouse.components.apo]\nuser = \"1\"\n",
+    );
+    let report = world.succeed(&["plan"]);
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("`bakehouse.uzer` means nothing here"), "{warnings}");
+    assert!(warnings.contains("no component is called `apo`"), "{warnings}");
+}
