@@ -107,6 +107,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The bases of an environment for several platforms have different Pythons.
+    #[error("{unit}: the base image has a different Python on each platform: {first}, and {second}")]
+    PythonsDiffer {
+        /// The component.
+        unit: String,
+        /// The target of the first platform.
+        first: String,
+        /// That of another.
+        second: String,
+    },
     /// A destination failed.
     #[error("{image}: the image cannot be delivered")]
     Deliver {
@@ -166,6 +176,7 @@ impl Error {
             | Self::NoPythonNamed
             | Self::Reference { .. } => ExitCode::Usage,
             Self::NoComponents { .. }
+            | Self::PythonsDiffer { .. }
             | Self::BaseReference { .. }
             | Self::Script { .. }
             | Self::UnknownUser { .. } => ExitCode::Project,
@@ -202,6 +213,9 @@ impl Error {
                 let known: Vec<&str> = known.iter().map(String::as_str).take(30).collect();
                 Some(format!("name the user by number, such as 1000, or one of {}", known.join(", ")))
             }
+            Self::PythonsDiffer { .. } => text(
+                "give --python X.Y with one that the base has on all of them, or build for one platform at a time",
+            ),
             Self::NoPythonNamed => text("give --python X.Y, or --base with the image to build on"),
             Self::Base(error) | Self::BaseReference { source: error, .. } => error.hint(),
             Self::Resolve { source, .. } => source.hint(),

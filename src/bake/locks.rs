@@ -1,6 +1,6 @@
 //! Every environment gets its lock: read, and resolved and written where it is missing or stale.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures_util::StreamExt;
@@ -9,9 +9,9 @@ use futures_util::stream;
 use super::context::Context;
 use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
-use super::{Error, Event, Freshness, Goal};
+use super::{Error, Event, Freshness, Goal, platforms};
 use crate::lock::{self, Inputs, Lock};
-use crate::model::{KeyHasher, Libc, Origin, Pin, Target, Warning};
+use crate::model::{KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -26,41 +26,53 @@ pub struct Locked<'p> {
 }
 
 struct Found {
-    lock: Lock,
+    /// One for each unit.
+    locks: Vec<Lock>,
     status: LockStatus,
     warnings: Vec<WarningReport>,
 }
 
-/// Locks every unit. Those that fail are left out, and their errors go to `failures`.
+/// Locks every environment; the units of one, one for each platform, stand one after another and share a lock. Those that
+/// fail are left out, and their errors go to `failures`.
 pub async fn lock<'p>(
     context: &Context<'p>,
     units: Vec<Unit<'p>>,
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) -> Vec<Locked<'p>> {
-    let work = units.into_iter().map(|unit| async move {
-        let found = one(context, &unit).await;
-        (unit, found)
+    let mut units = units.into_iter();
+    let platforms = context.options.platforms.len();
+    let groups = std::iter::from_fn(|| {
+        let group: Vec<_> = units.by_ref().take(platforms).collect();
+        (!group.is_empty()).then_some(group)
+    });
+    let work = groups.map(|group| async move {
+        let found = one(context, &group).await;
+        (group, found)
     });
     let outcomes: Vec<_> = stream::iter(work).buffered(RESOLUTIONS).collect().await;
     let mut locked = Vec::new();
-    for (unit, found) in outcomes {
-        match found {
-            Err(error) => failures.push(error),
-            Ok(found) => {
-                report.warnings.extend(found.warnings);
-                report.locks.push(LockReport {
-                    project: String::new(),
-                    component: unit.component.name.clone(),
-                    steps: unit.environment.steps.clone(),
-                    path: unit.environment.lock_path.clone(),
-                    packages: found.lock.pins.len(),
-                    status: found.status,
-                });
-                let id = environment_id(&found.lock);
-                locked.push(Locked { unit, lock: found.lock, id });
+    for (group, found) in outcomes {
+        let found = match found {
+            Err(error) => {
+                failures.push(error);
+                continue;
             }
-        }
+            Ok(found) => found,
+        };
+        report.warnings.extend(found.warnings);
+        let names: BTreeSet<_> =
+            found.locks.iter().flat_map(|lock| &lock.pins).map(|pin| &pin.name).collect();
+        report.locks.extend(group.first().map(|unit| LockReport {
+            project: String::new(),
+            component: unit.component.name.clone(),
+            steps: unit.environment.steps.clone(),
+            path: unit.environment.lock_path.clone(),
+            packages: names.len(),
+            status: found.status,
+        }));
+        let units = group.into_iter().zip(found.locks);
+        locked.extend(units.map(|(unit, lock)| Locked { unit, id: environment_id(&lock), lock }));
     }
     locked
 }
@@ -77,26 +89,56 @@ fn environment_id(lock: &Lock) -> String {
     key.finish().to_string()[..16].to_owned()
 }
 
-async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
-    let shown = &unit.environment.lock_path;
+/// Finds the lock of an environment for the platforms of its units.
+async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> {
+    let Some(first) = units.first() else { return Err(Error::NoPythonNamed) };
+    let shown = &first.environment.lock_path;
     let path = context.project.root.join(shown);
     let freshness =
         if context.goal == Goal::CheckLocks { Freshness::Require } else { context.options.freshness };
 
-    let options = context.resolve_options.canonical();
-    let old = match read(&path, shown, unit.target) {
+    let targets: Vec<_> = units.iter().map(|unit| unit.target).collect();
+    let old = match read(&path, shown, &targets) {
         // A lock that cannot be read is replaced only by the user's wish.
-        Err(_) if freshness == Freshness::Upgrade => None,
+        Err(_) if freshness == Freshness::Upgrade => Vec::new(),
         found => found?,
     };
-    if let Some(old) = &old
-        && freshness != Freshness::Upgrade
+    if freshness != Freshness::Upgrade
+        && let Some(found) = usable(context, units, &old, freshness)?
     {
+        return Ok(found);
+    }
+    if matches!(freshness, Freshness::Require | Freshness::Ignore) {
+        return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
+    }
+
+    let (mut locks, warnings) = platforms::resolve(context, units, &old, freshness).await?;
+    let status = if context.goal == Goal::Plan {
+        if old == locks { LockStatus::Unchanged } else { LockStatus::Written }
+    } else {
+        match lock::write_all(&path, &locks)? {
+            lock::Written::Written => LockStatus::Written,
+            lock::Written::Unchanged => LockStatus::Unchanged,
+        }
+    };
+    locks.retain(|lock| targets.iter().any(|target| target.platform == lock.target.platform));
+    Ok(Found { locks, status, warnings: warnings.iter().map(Into::into).collect() })
+}
+
+/// The locks of all units, if each has one that can be used as it is.
+fn usable(
+    context: &Context<'_>,
+    units: &[Unit<'_>],
+    old: &[Lock],
+    freshness: Freshness,
+) -> Result<Option<Found>, Error> {
+    let mut found = Found { locks: Vec::new(), status: LockStatus::Fresh, warnings: Vec::new() };
+    for unit in units {
+        let shown = &unit.environment.lock_path;
+        let Some(old) = for_platform(old, unit.target.platform).or(old.first()) else { return Ok(None) };
         let ours = !old.is_foreign();
         let fits = fits(&old.target, &unit.target);
-        // What was locked for an older C library is as good on a newer one.
-        let target = if fits { old.target } else { unit.target };
-        let state = lock::freshness(old, &inputs(context, unit, target, &options));
+        let state = state(context, unit, old, unit.target);
         let fresh = state == lock::Freshness::Fresh && !is_upgraded(context, old);
         if !ours || fresh || freshness == Freshness::Ignore {
             if !fits {
@@ -106,9 +148,12 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
                     base: unit.target.to_string(),
                 });
             }
-            let status = if ours { LockStatus::Fresh } else { LockStatus::Foreign };
-            let warnings = if ours { Vec::new() } else { kept(context, shown, old) };
-            return Ok(Found { lock: old.clone(), status, warnings });
+            if !ours {
+                found.status = LockStatus::Foreign;
+                found.warnings.extend(kept(context, shown, old));
+            }
+            found.locks.push(old.clone());
+            continue;
         }
         if freshness == Freshness::Require {
             let state = match state {
@@ -117,34 +162,14 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
             };
             return Err(Error::StaleLock { path: shown.clone(), state });
         }
+        return Ok(None);
     }
-    if matches!(freshness, Freshness::Require | Freshness::Ignore) {
-        return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
-    }
-
-    // What was chosen by other options is no reason to choose it again.
-    let preferred = old.as_ref().filter(|old| freshness != Freshness::Upgrade && old.options == options);
-    let mut resolution = resolve(context, unit, preferred).await?;
-    for pin in &mut resolution.pins {
-        pin.archive = context.index.hashed(&pin.archive).await?;
-    }
-    let warnings = resolution.warnings.iter().map(Into::into).collect();
-    let lock = Lock::new(&inputs(context, unit, unit.target, &options), resolution.pins);
-    let status = if context.goal == Goal::Plan {
-        if old.as_ref() == Some(&lock) { LockStatus::Unchanged } else { LockStatus::Written }
-    } else {
-        match lock::write(&path, &lock)? {
-            lock::Written::Written => LockStatus::Written,
-            lock::Written::Unchanged => LockStatus::Unchanged,
-        }
-    };
-    Ok(Found { lock, status, warnings })
+    Ok(Some(found))
 }
 
 /// Whether a lock has a package that is to be upgraded.
-fn is_upgraded(context: &Context<'_>, lock: &Lock) -> bool {
-    let mut upgraded = context.options.resolving.upgrade_packages.iter().map(|one| &one.pep508.name);
-    upgraded.any(|name| lock.pins.iter().any(|pin| pin.name == *name))
+pub(super) fn is_upgraded(context: &Context<'_>, lock: &Lock) -> bool {
+    lock.pins.iter().any(|pin| context.options.resolving.upgrades(&pin.name))
 }
 
 /// What to tell where a lock of another tool is not changed although that was asked for.
@@ -159,17 +184,34 @@ fn kept(context: &Context<'_>, shown: &str, lock: &Lock) -> Vec<WarningReport> {
     vec![(&Warning::at(Origin::file(shown), message)).into()]
 }
 
-/// The lock at `path`, if there is one.
-fn read(path: &Path, shown: &str, target: Target) -> Result<Option<Lock>, Error> {
+/// The lock for a platform.
+pub(super) fn for_platform(locks: &[Lock], platform: Platform) -> Option<&Lock> {
+    locks.iter().find(|lock| lock.target.platform == platform)
+}
+
+/// Whether a lock still says what a resolution for `target` would. What was locked for an older C library is as good on a
+/// newer one.
+pub(super) fn state(context: &Context<'_>, unit: &Unit<'_>, old: &Lock, target: Target) -> lock::Freshness {
+    let target = if fits(&old.target, &target) { old.target } else { target };
+    lock::freshness(old, &inputs(context, unit, target, &context.resolve_options.canonical()))
+}
+
+/// The lock at `path` for all its targets; empty if there is none.
+fn read(path: &Path, shown: &str, targets: &[Target]) -> Result<Vec<Lock>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(lock::parse(&text, Path::new(shown), target)?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Ok(text) => Ok(lock::parse_all(&text, Path::new(shown), targets)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(lock::Error::Io { action: "read", path: path.to_owned(), source }.into()),
     }
 }
 
 /// Everything that a lock is made from.
-fn inputs<'i>(context: &'i Context<'_>, unit: &Unit<'i>, target: Target, options: &'i str) -> Inputs<'i> {
+pub(super) fn inputs<'i>(
+    context: &'i Context<'_>,
+    unit: &Unit<'i>,
+    target: Target,
+    options: &'i str,
+) -> Inputs<'i> {
     let environment = unit.environment;
     Inputs {
         requirements: &environment.requirements,
@@ -193,25 +235,23 @@ fn fits(locked: &Target, target: &Target) -> bool {
     libc && locked.python == target.python && locked.platform == target.platform
 }
 
-async fn resolve(
+/// Resolves what an environment requires for a target.
+pub(super) async fn resolve(
     context: &Context<'_>,
     unit: &Unit<'_>,
-    old: Option<&Lock>,
+    target: Target,
+    preferences: BTreeMap<PackageName, Version>,
 ) -> Result<resolve::Resolution, Error> {
     let _running = context.clocks.resolve.start();
-    let name = match &unit.environment.steps[..] {
+    let mut name = match &unit.environment.steps[..] {
         [] => unit.name(),
         steps => format!("{} (steps {})", unit.name(), steps.join(", ")),
     };
+    if context.options.platforms.len() > 1 || target.platform != unit.target.platform {
+        name += &format!(" for {}", target.platform);
+    }
     context.event(Event::Resolving(&name));
     let upgraded = &context.options.resolving.upgrade_packages;
-    let is_kept = |pin: &&Pin| upgraded.iter().all(|one| one.pep508.name != pin.name);
-    let preferences: BTreeMap<_, _> = old
-        .map(|old| {
-            let pins = old.pins.iter().filter(is_kept);
-            pins.map(|pin| (pin.name.clone(), pin.version.clone())).collect()
-        })
-        .unwrap_or_default();
     let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current());
     let requirements = unit.environment.requirements.clone();
     let mut constraints = unit.environment.constraints.clone();
@@ -219,7 +259,6 @@ async fn resolve(
     let overrides = unit.environment.overrides.clone();
     let options = context.resolve_options;
     let hashes = unit.environment.hashes.clone();
-    let target = unit.target;
     let solve = move || {
         let request = resolve::Request {
             requirements: &requirements,
@@ -233,5 +272,9 @@ async fn resolve(
         resolve::resolve(&request, &source)
     };
     let solved = tokio::task::spawn_blocking(solve).await.map_err(Error::Worker)?;
-    solved.map_err(|source| Error::Resolve { unit: name, source })
+    let mut resolution = solved.map_err(|source| Error::Resolve { unit: name, source })?;
+    for pin in &mut resolution.pins {
+        pin.archive = context.index.hashed(&pin.archive).await?;
+    }
+    Ok(resolution)
 }

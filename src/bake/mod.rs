@@ -16,6 +16,7 @@ mod installed;
 mod locks;
 mod options;
 mod plan;
+mod platforms;
 mod progress;
 mod records;
 mod report;

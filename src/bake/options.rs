@@ -134,8 +134,8 @@ pub struct Options {
     pub debian: Debian,
     /// The Python; goes before what the project's files say.
     pub python: Option<PythonMinor>,
-    /// The platform.
-    pub platform: Platform,
+    /// The platforms, each once, sorted; at least one.
+    pub platforms: Vec<Platform>,
     /// How distributions are chosen and where they come from.
     pub resolving: Resolving,
     /// What to do about a stale lock.

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Error, Options};
 use crate::index;
-use crate::model::{Libc, Platform, PythonMinor, Requirement, Target, Timestamp};
+use crate::model::{Libc, PackageName, Platform, PythonMinor, Requirement, Target, Timestamp};
 use crate::project::{self, IndexPin, Project, Selection};
 use crate::resolve::{self, PrereleaseMode, Strategy};
 
@@ -61,6 +61,11 @@ pub struct Sources {
 }
 
 impl Resolving {
+    /// Whether a package's locked version is to give way.
+    pub(super) fn upgrades(&self, name: &PackageName) -> bool {
+        self.upgrade_packages.iter().any(|one| one.pep508.name == *name)
+    }
+
     /// Puts what is chosen of the project's files into a selection.
     pub(super) fn select(&self, selection: &mut Selection) {
         selection.extras.clone_from(&self.extras);
@@ -100,7 +105,7 @@ pub fn index_settings(options: &Options, project: &Project) -> Result<index::Set
             configured.extra_index_urls.clone(),
         ]),
         no_index: given.no_index || files.no_index || configured.no_index,
-        pinned: pinned(&files.pins, options.platform)?,
+        pinned: pinned(&files.pins, &options.platforms)?,
         find_links: first([given.find_links.clone(), urls(&files.find_links), configured.find_links.clone()]),
         strategy: given.strategy.or(files.strategy).or(configured.strategy).unwrap_or_default(),
         netrc: options.resolving.netrc.clone(),
@@ -108,22 +113,22 @@ pub fn index_settings(options: &Options, project: &Project) -> Result<index::Set
     })
 }
 
-/// The pins whose markers hold on the platform. A marker may not speak of the Python version: one run may be for several.
-fn pinned(pins: &[IndexPin], platform: Platform) -> Result<BTreeMap<crate::model::PackageName, Url>, Error> {
+/// The pins whose markers hold. A marker may not tell the Pythons or the platforms of one run apart.
+fn pinned(pins: &[IndexPin], platforms: &[Platform]) -> Result<BTreeMap<PackageName, Url>, Error> {
+    let libc = Libc::Glibc { major: 2, minor: 28 };
+    let targets = platforms.iter().flat_map(|&platform| {
+        [7, 30].map(|minor| Target { python: PythonMinor { major: 3, minor }, platform, libc })
+    });
+    let environments: Vec<_> = targets.map(|target| target.marker_environment()).collect();
     let mut all = BTreeMap::new();
     for pin in pins {
-        let holds = |minor: u8| {
-            let libc = Libc::Glibc { major: 2, minor: 28 };
-            let target = Target { python: PythonMinor { major: 3, minor }, platform, libc };
-            pin.marker.evaluate(&target.marker_environment(), &[])
-        };
-        if holds(7) != holds(30) {
-            let (origin, what) =
-                (pin.origin.clone(), "a source whose marker speaks of the Python version".to_owned());
-            let hint = "write a marker for the platform alone";
+        let holds = environments.iter().filter(|environment| pin.marker.evaluate(environment, &[])).count();
+        if holds != 0 && holds != environments.len() {
+            let (origin, what) = (pin.origin.clone(), "a source for some Pythons or platforms".to_owned());
+            let hint = "write a marker that holds for all of this run, or build one platform at a time";
             return Err(project::Error::Unsupported { origin, what, hint }.into());
         }
-        if holds(7) {
+        if holds != 0 {
             all.entry(pin.name.clone()).or_insert_with(|| pin.index.clone());
         }
     }

@@ -1,5 +1,6 @@
 //! The command line. Names are those of pip, uv and docker where they have one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -10,6 +11,7 @@ use crate::bake::{CacheKey, Debian, Delivery, Freshness, Options, Output, Remote
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 use crate::project::{CodeOptions, Settings};
+use crate::registry::ArchiveFormat;
 
 /// Builds container images for Python projects without Docker.
 #[derive(Debug, Parser)]
@@ -116,9 +118,9 @@ pub struct ProjectArguments {
     /// The Python version, such as 3.11.
     #[arg(long, value_name = "X.Y")]
     pub python: Option<PythonMinor>,
-    /// The platform to build for: linux/amd64 or linux/arm64.
-    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
-    pub platform: Platform,
+    /// The platforms to build for: linux/amd64, linux/arm64, or both with a comma between.
+    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64", value_delimiter = ',')]
+    pub platform: Vec<Platform>,
     /// Use no network; what the store does not hold is an error.
     #[arg(long)]
     pub offline: bool,
@@ -289,7 +291,7 @@ impl ProjectArguments {
             base,
             debian: self.debian.options(),
             python: self.python,
-            platform: self.platform,
+            platforms: self.platform.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
             resolving: self.resolving.resolving()?,
             freshness: Freshness::Update,
             code: CodeOptions::default(),
@@ -317,16 +319,29 @@ impl BuildArguments {
         };
         options.code = CodeOptions { gitignore: self.code.gitignore, libraries: self.code.library.clone() };
         let outputs = self.output.iter().map(|output| output.parse::<Output>());
-        let outputs = outputs.collect::<Result<_, _>>().map_err(|error| format!("--output {error}"))?;
+        let outputs = outputs.collect::<Result<Vec<_>, _>>().map_err(|error| format!("--output {error}"))?;
         let labels = self.label.iter().map(|label| match label.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
             _ => Err(format!("--label {label}: expected KEY=VALUE")),
         });
+        // The image of one of several platforms has the architecture in its tag.
+        let longest = if options.platforms.len() > 1 { 128 - "-amd64".len() } else { 128 };
         for tag in &self.tag {
             let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-';
-            if tag.is_empty() || tag.len() > 128 || !tag.chars().all(legal) || tag.starts_with(['.', '-']) {
-                return Err(format!("--tag {tag}: a tag has 1 to 128 letters, digits, `_`, `.` and `-`"));
+            if tag.is_empty() || tag.len() > longest || !tag.chars().all(legal) || tag.starts_with(['.', '-'])
+            {
+                return Err(format!(
+                    "--tag {tag}: a tag has 1 to {longest} letters, digits, `_`, `.` and `-`"
+                ));
             }
+        }
+        if options.platforms.len() > 1
+            && let Some(output) =
+                outputs.iter().find(|output| matches!(output, Output::Archive(ArchiveFormat::Docker, _)))
+        {
+            return Err(format!(
+                "--output {output}: such an archive holds one platform; name one with --platform, or write an oci-archive:"
+            ));
         }
         options.delivery = Delivery {
             push: self.push.as_ref().map(|prefix| prefix.trim_end_matches('/').to_owned()),

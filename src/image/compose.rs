@@ -116,6 +116,8 @@ pub struct Image {
     pub manifest: Document,
     /// What it runs on.
     pub platform: Platform,
+    /// The level of the instruction set, where the base says it.
+    pub variant: Option<String>,
 }
 
 impl Image {
@@ -124,6 +126,7 @@ impl Image {
         let mut platform = OciPlatform::default();
         platform.set_os(Os::Linux);
         platform.set_architecture(Arch::from(self.platform.arch.oci()));
+        platform.set_variant(self.variant.clone());
         let mut descriptor = self.manifest.descriptor();
         descriptor.set_platform(Some(platform));
         descriptor
@@ -165,7 +168,8 @@ pub fn compose(spec: &ImageSpec<'_>) -> Result<Image, Error> {
     });
     let manifest = Document::new(MediaType::ImageManifest, &manifest);
     limit("manifest", &manifest, MAX_MANIFEST_SIZE)?;
-    Ok(Image { config, manifest, platform: spec.platform })
+    let variant = base.config.variant.clone().filter(|variant| !variant.is_empty());
+    Ok(Image { config, manifest, platform: spec.platform, variant })
 }
 
 /// An image index: one name for the images of several platforms, in the order of the platforms.

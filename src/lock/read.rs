@@ -1,6 +1,5 @@
 //! Reading a lock. Whoever wrote it, nothing in it is trusted before it is checked.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -8,6 +7,7 @@ use pep508_rs::{MarkerEnvironment, MarkerTree};
 use url::Url;
 
 use super::document::{Node, Problem, Source};
+use super::merge::fitness;
 use super::{CREATED_BY, Error, Lock};
 use crate::model::{
     Archive, ArchiveKind, Digest, Key, PackageName, Pin, PythonMinor, Target, Version, VersionSpecifiers,
@@ -29,9 +29,17 @@ impl From<Problem> for Failure {
     }
 }
 
-/// Reads the text of the lock at `path`. A lock of ours says what target it is for; one of another tool is read for
-/// `target`.
+/// Reads the text of the lock at `path`. A lock of ours says what targets it is for: the one of the same platform as
+/// `target` is read, or else the first. One of another tool is read for `target`.
 pub fn parse(text: &str, path: &Path, target: Target) -> Result<Lock, Error> {
+    let mut locks = parse_all(text, path, &[target])?;
+    let place = locks.iter().position(|lock| lock.target.platform == target.platform);
+    Ok(locks.swap_remove(place.unwrap_or_default()))
+}
+
+/// Reads the text of the lock at `path` for all its targets, which are never none. One of another tool is read for
+/// `targets`.
+pub fn parse_all(text: &str, path: &Path, targets: &[Target]) -> Result<Vec<Lock>, Error> {
     let name = path.to_string_lossy();
     let source = Source { text, name: &name };
     let unreadable =
@@ -48,7 +56,10 @@ pub fn parse(text: &str, path: &Path, target: Target) -> Result<Lock, Error> {
     };
     if created_by == CREATED_BY {
         return ours(&root)
-            .and_then(|lock| Ok(Lock { pins: reader(lock.target).pins(&root)?, ..lock }))
+            .and_then(|locks| {
+                let pins = |lock: Lock| Ok(Lock { pins: reader(lock.target).pins(&root)?, ..lock });
+                locks.into_iter().map(pins).collect()
+            })
             .map_err(|failure| match failure {
                 Failure::Problem(problem) => unreadable(problem),
                 Failure::NoFittingWheel { line, name, .. } => unreadable(Problem {
@@ -57,25 +68,28 @@ pub fn parse(text: &str, path: &Path, target: Target) -> Result<Lock, Error> {
                 }),
             });
     }
-    reader(target)
-        .for_target(&root)
-        .and_then(|reader| reader.pins(&root))
-        .map(|pins| Lock {
-            target,
-            inputs: None,
-            pins,
-            created_by: shown(&created_by),
-            requirements: Vec::new(),
-            options: String::new(),
-        })
-        .map_err(|failure| match failure {
-            Failure::Problem(Problem { line, reason }) => {
-                Error::Foreign { origin: source.origin(line), created_by: shown(&created_by), reason }
-            }
-            Failure::NoFittingWheel { line, name, sdist } => {
-                Error::NoFittingWheel { origin: source.origin(line), name, target, sdist }
-            }
-        })
+    let foreign = |target: Target| {
+        reader(target)
+            .for_target(&root)
+            .and_then(|reader| reader.pins(&root))
+            .map(|pins| Lock {
+                target,
+                inputs: None,
+                pins,
+                created_by: shown(&created_by),
+                requirements: Vec::new(),
+                options: String::new(),
+            })
+            .map_err(|failure| match failure {
+                Failure::Problem(Problem { line, reason }) => {
+                    Error::Foreign { origin: source.origin(line), created_by: shown(&created_by), reason }
+                }
+                Failure::NoFittingWheel { line, name, sdist } => {
+                    Error::NoFittingWheel { origin: source.origin(line), name, target, sdist }
+                }
+            })
+    };
+    targets.iter().copied().map(foreign).collect()
 }
 
 /// A text from a lock as it may be printed.
@@ -84,30 +98,43 @@ fn shown(text: &str) -> String {
 }
 
 /// What only a lock of ours says; the pins are read later.
-fn ours(root: &Node<'_>) -> Result<Lock, Failure> {
+fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
     let ours = match root.table("tool")? {
         Some(tool) => tool.table("bakehouse")?,
         None => None,
     };
     let ours = ours.ok_or_else(|| root.problem("`tool.bakehouse` is missing"))?;
-    let targets = ours.tables("targets")?;
-    let [target] = &targets[..] else {
-        return Err(ours.problem("`targets` must name exactly one target").into());
-    };
     let mut requirements: Vec<String> = ours.texts("requirements")?.into_iter().map(str::to_owned).collect();
     requirements.sort();
-    Ok(Lock {
-        target: Target {
-            python: target.required_parsed("python")?,
-            platform: target.required_parsed("platform")?,
-            libc: target.required_parsed("libc")?,
-        },
-        inputs: Some(ours.required_parsed::<Key>("inputs")?),
-        pins: Vec::new(),
-        created_by: CREATED_BY.to_owned(),
-        requirements,
-        options: ours.text("options")?.unwrap_or_default().to_owned(),
-    })
+    let options = ours.text("options")?.unwrap_or_default().to_owned();
+    let mut locks: Vec<Lock> = Vec::new();
+    for entry in ours.tables("targets")? {
+        let target = Target {
+            python: entry.required_parsed("python")?,
+            platform: entry.required_parsed("platform")?,
+            libc: entry.required_parsed("libc")?,
+        };
+        if locks.iter().any(|lock| lock.target.platform == target.platform) {
+            return Err(entry.problem(format!("{} is there more than once", target.platform)).into());
+        }
+        let inputs = match entry.parsed::<Key>("inputs")? {
+            Some(inputs) => inputs,
+            // The only target has it beside it.
+            None => ours.required_parsed::<Key>("inputs")?,
+        };
+        locks.push(Lock {
+            target,
+            inputs: Some(inputs),
+            pins: Vec::new(),
+            created_by: CREATED_BY.to_owned(),
+            requirements: requirements.clone(),
+            options: options.clone(),
+        });
+    }
+    if locks.is_empty() {
+        return Err(ours.problem("`targets` must name what it is for").into());
+    }
+    Ok(locks)
 }
 
 struct Reader<'t> {
@@ -240,11 +267,10 @@ impl Reader<'_> {
         let mut best = None;
         for entry in package.tables("wheels")? {
             let archive = self.archive(&entry)?;
-            let ArchiveKind::Wheel(wheel) = &archive.kind else {
+            if !matches!(archive.kind, ArchiveKind::Wheel(_)) {
                 return Err(entry.problem(format!("{} is not a wheel", shown(&archive.file_name))).into());
-            };
-            let Some(rank) = self.target.wheel_rank(wheel) else { continue };
-            let order = (rank, Reverse(wheel.build.clone()), archive.file_name.clone());
+            }
+            let Some(order) = fitness(&self.target, &archive) else { continue };
             if best.as_ref().is_none_or(|(known, _)| order < *known) {
                 best = Some((order, archive));
             }
