@@ -354,7 +354,7 @@ fn what_a_foreign_lock_cannot_give_is_told() {
             "created-by = \"uv\"\nenvironments = [\"sys_platform == 'win32'\"]",
             "none of its environments",
         ),
-        ("sys_platform == 'win32'", "'x' in extras", "is not supported"),
+        ("sys_platform == 'win32'", "'x' in platforms", "is not supported"),
         ("archive = {", "vcs = {", "comes from a vcs entry"),
         ("name = \"six\"", "name = \"num-py\"", "is not a wheel of"),
     ] {

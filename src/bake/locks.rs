@@ -9,7 +9,7 @@ use futures_util::stream;
 use super::context::Context;
 use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
-use super::{Error, Event, Freshness, Goal, platforms};
+use super::{Error, Event, Freshness, Goal, foreign, platforms};
 use crate::lock::{self, Inputs, Lock};
 use crate::model::{KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning};
 use crate::resolve::{self, IndexSource};
@@ -28,6 +28,8 @@ pub struct Locked<'p> {
 struct Found {
     /// One for each unit.
     locks: Vec<Lock>,
+    /// Their file, relative to the project.
+    path: String,
     status: LockStatus,
     warnings: Vec<WarningReport>,
 }
@@ -67,7 +69,7 @@ pub async fn lock<'p>(
             project: String::new(),
             component: unit.component.name.clone(),
             steps: unit.environment.steps.clone(),
-            path: unit.environment.lock_path.clone(),
+            path: found.path,
             packages: names.len(),
             status: found.status,
         }));
@@ -108,6 +110,13 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
     {
         return Ok(found);
     }
+    if freshness != Freshness::Upgrade
+        && old.is_empty()
+        && let Some(foreign::Foreign { locks, path }) = foreign::find(context, units).await?
+    {
+        let warnings = foreign::check(units, &locks, &path, freshness)?;
+        return Ok(Found { locks, path, status: LockStatus::Foreign, warnings });
+    }
     if matches!(freshness, Freshness::Require | Freshness::Ignore) {
         return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
     }
@@ -122,7 +131,8 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
         }
     };
     locks.retain(|lock| targets.iter().any(|target| target.platform == lock.target.platform));
-    Ok(Found { locks, status, warnings: warnings.iter().map(Into::into).collect() })
+    let warnings = warnings.iter().map(Into::into).collect();
+    Ok(Found { locks, path: shown.clone(), status, warnings })
 }
 
 /// The locks of all units, if each has one that can be used as it is.
@@ -132,7 +142,8 @@ fn usable(
     old: &[Lock],
     freshness: Freshness,
 ) -> Result<Option<Found>, Error> {
-    let mut found = Found { locks: Vec::new(), status: LockStatus::Fresh, warnings: Vec::new() };
+    let path = units.first().map(|unit| unit.environment.lock_path.clone()).unwrap_or_default();
+    let mut found = Found { locks: Vec::new(), path, status: LockStatus::Fresh, warnings: Vec::new() };
     for unit in units {
         let shown = &unit.environment.lock_path;
         let Some(old) = for_platform(old, unit.target.platform).or(old.first()) else { return Ok(None) };
@@ -163,6 +174,9 @@ fn usable(
             return Err(Error::StaleLock { path: shown.clone(), state });
         }
         return Ok(None);
+    }
+    if found.status == LockStatus::Foreign {
+        found.warnings = foreign::check(units, &found.locks, &found.path, freshness)?;
     }
     Ok(Some(found))
 }
@@ -199,7 +213,10 @@ pub(super) fn state(context: &Context<'_>, unit: &Unit<'_>, old: &Lock, target: 
 /// The lock at `path` for all its targets; empty if there is none.
 fn read(path: &Path, shown: &str, targets: &[Target]) -> Result<Vec<Lock>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(lock::parse_all(&text, Path::new(shown), targets)?),
+        Ok(text) => {
+            // Paths in it are relative to where it is; messages name it as the user does.
+            Ok(lock::parse_all(&text, path, targets).map_err(|error| error.in_file(shown))?)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(lock::Error::Io { action: "read", path: path.to_owned(), source }.into()),
     }

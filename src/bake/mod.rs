@@ -11,6 +11,7 @@ mod debian;
 mod deliver;
 mod environments;
 mod error;
+mod foreign;
 mod images;
 mod installed;
 mod locks;
