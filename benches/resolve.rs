@@ -64,7 +64,7 @@ fn solve(directory: &Path, packages: &str, offline: bool) -> (usize, Duration) {
         libc: "glibc-2.36".parse().unwrap(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let settings = Settings { index_url: default_index_url(), extra_index_urls: Vec::new() };
+    let settings = Settings::of(default_index_url(), Vec::new());
     let store = Arc::new(Store::open(directory).unwrap());
     let index = Index::new(settings, Client::new(offline).unwrap(), store).unwrap();
     let start = Instant::now();
@@ -73,6 +73,7 @@ fn solve(directory: &Path, packages: &str, offline: bool) -> (usize, Duration) {
     let request = Request {
         requirements: &requirements,
         constraints: &[],
+        overrides: &[],
         target,
         preferences: &none.0,
         hashes: &none.1,

@@ -238,6 +238,7 @@ impl Error {
                 text("run `bakehouse lock --upgrade` with the base image that you build on")
             }
             Self::Index(error) => error.hint(),
+            Self::Net(error) => error.hint(),
             Self::Layer(error) => error.hint(),
             Self::Image { source, .. } => source.hint(),
             Self::Deliver { source, .. } => source.hint(),

@@ -13,7 +13,7 @@ use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::{Error, Event, Freshness, Goal, foreign, platforms};
 use crate::lock::{self, Inputs, Lock};
-use crate::model::{Key, KeyHasher, Libc, PackageName, Platform, Target, Version};
+use crate::model::{Key, KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -116,7 +116,8 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
         && old.is_empty()
         && let Some(foreign::Foreign { locks, path }) = foreign::find(context, units).await?
     {
-        let warnings = foreign::check(units, &locks, &path, freshness)?;
+        let mut warnings = foreign::check(units, &locks, &path, freshness)?;
+        warnings.extend(kept(context, &path, &locks));
         return Ok(Found { locks, path, status: LockStatus::Foreign, warnings });
     }
     if matches!(freshness, Freshness::Require | Freshness::Ignore) {
@@ -152,7 +153,7 @@ fn usable(
         let ours = !old.is_foreign();
         let fits = fits(&old.target, &unit.target);
         let state = state(context, unit, old, unit.target);
-        let fresh = state == lock::Freshness::Fresh;
+        let fresh = state == lock::Freshness::Fresh && !is_upgraded(context, old);
         if !ours || fresh || freshness == Freshness::Ignore {
             if !fits {
                 return Err(Error::LockMismatch {
@@ -178,8 +179,24 @@ fn usable(
     }
     if found.status == LockStatus::Foreign {
         found.warnings = foreign::check(units, &found.locks, &found.path, freshness)?;
+        found.warnings.extend(kept(context, &found.path, &found.locks));
     }
     Ok(Some(found))
+}
+
+/// Whether a lock has a package that is to be upgraded.
+pub(super) fn is_upgraded(context: &Context<'_>, lock: &Lock) -> bool {
+    lock.pins.iter().any(|pin| context.options.resolving.upgrades(&pin.name))
+}
+
+/// What to tell where a lock of another tool is not changed although that was asked for.
+fn kept(context: &Context<'_>, shown: &str, locks: &[Lock]) -> Option<WarningReport> {
+    let lock = locks.first().filter(|_| !context.options.resolving.upgrade_packages.is_empty())?;
+    let message = format!(
+        "it was made by {}, so --upgrade-package does not change it: upgrade with that tool, or replace it with --upgrade",
+        lock.created_by
+    );
+    Some((&Warning::at(Origin::file(shown), message)).into())
 }
 
 /// The lock for a platform.
@@ -191,7 +208,7 @@ pub(super) fn for_platform(locks: &[Lock], platform: Platform) -> Option<&Lock> 
 /// newer one.
 pub(super) fn state(context: &Context<'_>, unit: &Unit<'_>, old: &Lock, target: Target) -> lock::Freshness {
     let target = if fits(&old.target, &target) { old.target } else { target };
-    lock::freshness(old, &inputs(context, unit, target, &resolve_options()))
+    lock::freshness(old, &inputs(context, unit, target, &context.resolve_options.canonical()))
 }
 
 /// The lock at `path` for all its targets; empty if there is none.
@@ -217,15 +234,13 @@ pub(super) fn inputs<'i>(
     Inputs {
         requirements: &environment.requirements,
         constraints: &environment.constraints,
+        overrides: &environment.overrides,
         hashes: &environment.hashes,
         target,
         options,
         indexes: &context.index_urls,
+        sources: &context.sources,
     }
-}
-
-pub(super) fn resolve_options() -> String {
-    resolve::Options::default().canonical()
 }
 
 /// Whether what is locked for one target runs on another: the same Python and platform, and no newer a C library.
@@ -257,7 +272,7 @@ pub(super) async fn resolve(
     preferences: BTreeMap<PackageName, Version>,
 ) -> Result<resolve::Resolution, Error> {
     let mut key = KeyHasher::new("solve/1");
-    key.text(&inputs(context, unit, target, &resolve_options()).key().to_string());
+    key.text(&inputs(context, unit, target, &context.resolve_options.canonical()).key().to_string());
     // The order of requirements says what is decided first, and warnings tell where they are written.
     for requirement in unit.environment.requirements.iter().chain(&unit.environment.constraints) {
         key.text(&requirement.normalized()).text(&requirement.origin.to_string());
@@ -284,21 +299,30 @@ async fn solve(
         name += &format!(" for {}", target.platform);
     }
     context.event(Event::Resolving(&name));
+    let upgraded = &context.options.resolving.upgrade_packages;
     let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current());
     let requirements = unit.environment.requirements.clone();
-    let constraints = unit.environment.constraints.clone();
+    let mut constraints = unit.environment.constraints.clone();
+    constraints.extend(upgraded.iter().filter(|one| one.pep508.version_or_url.is_some()).cloned());
+    let overrides = unit.environment.overrides.clone();
+    let options = context.resolve_options;
     let hashes = unit.environment.hashes.clone();
     let solve = move || {
         let request = resolve::Request {
             requirements: &requirements,
             constraints: &constraints,
+            overrides: &overrides,
             target,
             preferences: &preferences,
             hashes: &hashes,
-            options: resolve::Options::default(),
+            options,
         };
         resolve::resolve(&request, &source)
     };
     let solved = tokio::task::spawn_blocking(solve).await.map_err(Error::Worker)?;
-    solved.map_err(|source| Error::Resolve { unit: name, source })
+    let mut resolution = solved.map_err(|source| Error::Resolve { unit: name, source })?;
+    for pin in &mut resolution.pins {
+        pin.archive = context.index.hashed(&pin.archive).await?;
+    }
+    Ok(resolution)
 }

@@ -42,6 +42,8 @@ pub struct Lock {
     pub created_by: String,
     /// The requirements that it was made for, normalised and sorted; empty in a lock of another tool.
     pub requirements: Vec<String>,
+    /// The options that it was made with, as canonical text; empty for the defaults and in a lock of another tool.
+    pub options: String,
 }
 
 impl Lock {
@@ -54,6 +56,7 @@ impl Lock {
             pins,
             created_by: CREATED_BY.to_owned(),
             requirements: inputs.requirement_texts(),
+            options: inputs.options.to_owned(),
         }
     }
 

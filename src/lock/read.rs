@@ -78,6 +78,7 @@ pub fn parse_all(text: &str, path: &Path, targets: &[Target]) -> Result<Vec<Lock
                 pins,
                 created_by: shown(&created_by),
                 requirements: Vec::new(),
+                options: String::new(),
             })
             .map_err(|failure| match failure {
                 Failure::Problem(Problem { line, reason }) => {
@@ -105,6 +106,7 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
     let ours = ours.ok_or_else(|| root.problem("`tool.bakehouse` is missing"))?;
     let mut requirements: Vec<String> = ours.texts("requirements")?.into_iter().map(str::to_owned).collect();
     requirements.sort();
+    let options = ours.text("options")?.unwrap_or_default().to_owned();
     let mut locks: Vec<Lock> = Vec::new();
     for entry in ours.tables("targets")? {
         let target = Target {
@@ -126,6 +128,7 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
             pins: Vec::new(),
             created_by: CREATED_BY.to_owned(),
             requirements: requirements.clone(),
+            options: options.clone(),
         });
     }
     if locks.is_empty() {
