@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bakehouse::index::{Index, Settings, default_index_url};
+use bakehouse::index::{Index, Settings};
 use bakehouse::model::{Origin, Requirement, Target};
 use bakehouse::net::Client;
 use bakehouse::resolve::{IndexSource, Options, Request, resolve};
@@ -64,7 +64,7 @@ fn solve(directory: &Path, packages: &str, offline: bool) -> (usize, Duration) {
         libc: "glibc-2.36".parse().unwrap(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let settings = Settings::of(default_index_url(), Vec::new());
+    let settings = Settings::default();
     let store = Arc::new(Store::open(directory).unwrap());
     let index = Index::new(settings, Client::new(offline).unwrap(), store).unwrap();
     let start = Instant::now();

@@ -130,7 +130,7 @@ fn requirements_file(root: &Path, name: &str) -> Option<RequirementsTxt> {
         let text = if inside { read(root, name) } else { Ok(None) };
         text.ok().flatten().ok_or(NoLock)
     };
-    read_requirements_txt(name, &mut text, &|_| None, &|_| None).ok()
+    read_requirements_txt(name, &mut text, &|_| None, &|name| std::env::var(name).ok()).ok()
 }
 
 /// The distributions that pinned and hashed requirements name: the index tells where their files are.
