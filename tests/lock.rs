@@ -57,10 +57,12 @@ fn inputs<'a>(requirements: &'a [Requirement], hashes: &'a BTreeMap<PackageName,
     Inputs {
         requirements,
         constraints: &[],
+        overrides: &[],
         hashes,
         target: target(),
-        options: "prerelease=if-necessary-or-explicit",
+        options: "",
         indexes: &[],
+        sources: &[],
     }
 }
 
@@ -88,6 +90,52 @@ fn read(text: &str) -> Result<Lock, Error> {
 #[test]
 fn a_lock_reads_back_as_it_was_written() {
     assert_eq!(read(&text()).unwrap(), sample());
+}
+
+#[test]
+fn locks_for_several_platforms_share_a_file_and_read_back_as_they_were() {
+    let requirements = requirements(&["app"]);
+    let none = BTreeMap::new();
+    let arm = Target { platform: "linux/arm64".parse().unwrap(), ..target() };
+    let native = |version: &str, machine: &str| {
+        pin("native", version, &format!("cp311-cp311-manylinux_2_28_{machine}"), &[])
+    };
+    let common =
+        |needs: &[&str]| vec![pin("app", "1.0", "py3-none-any", needs), pin("b", "1.0", "py3-none-any", &[])];
+    let lock =
+        |target: Target, pins: Vec<Pin>| Lock::new(&Inputs { target, ..inputs(&requirements, &none) }, pins);
+    let both = |amd64: Vec<Pin>, arm64: Vec<Pin>| [lock(target(), amd64), lock(arm, arm64)];
+    let with = |mut pins: Vec<Pin>, more: Pin| {
+        pins.push(more);
+        pins
+    };
+    // How many entries there are: one a name where it can be one.
+    let specific = || pin("b", "1.0", "cp311-cp311-manylinux_2_28_aarch64", &[]);
+    for (entries, markers, locks) in [
+        (2, 0, both(common(&["b"]), common(&["b"]))),
+        (3, 0, both(with(common(&[]), native("1.0", "x86_64")), with(common(&[]), native("1.0", "aarch64")))),
+        (4, 2, both(with(common(&[]), native("1.0", "x86_64")), with(common(&[]), native("1.1", "aarch64")))),
+        // What one depends on and the other has without depending on it.
+        (3, 2, both(common(&["b"]), common(&[]))),
+        // What only one has, and what depends on it.
+        (3, 1, both(with(common(&["native"]), native("1.0", "x86_64")), common(&[]))),
+        // One has the wheel for any platform, the other a better one.
+        (2, 0, both(common(&[]), vec![pin("app", "1.0", "py3-none-any", &[]), specific()])),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pylock.toml");
+        assert_eq!(lock::write_all(&path, &locks).unwrap(), Written::Written);
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(lock::parse_all(&text, &path, &[target()]).unwrap(), locks, "{text}");
+        assert_eq!(parse(&text, &path, arm).unwrap(), locks[1]);
+        assert_eq!(text.matches("[[packages]]").count(), entries, "{text}");
+        assert_eq!(text.matches("\nmarker = ").count(), markers, "{text}");
+    }
+    let twice = text().replace(
+        "targets = [{",
+        "targets = [{ python = \"3.11\", platform = \"linux/amd64\", libc = \"glibc-2.36\" }, {",
+    );
+    assert!(read(&twice).unwrap_err().to_string().contains("more than once"));
 }
 
 #[test]
@@ -138,12 +186,15 @@ fn a_lock_is_fresh_while_its_inputs_are_the_same() {
     let indexes: Vec<Url> = vec!["https://u:p@index.example/simple/".parse().unwrap()];
     for changed in [
         Inputs { constraints: &before, ..inputs(&before, &none) },
-        Inputs { options: "prerelease=allow", ..inputs(&before, &none) },
+        Inputs { overrides: &before, ..inputs(&before, &none) },
+        Inputs { sources: &["no-index".to_owned()], ..inputs(&before, &none) },
         Inputs { indexes: &indexes, ..inputs(&before, &none) },
         inputs(&before, &hashes),
     ] {
         assert!(reason(&changed).contains("changed since it was made"));
     }
+    let options = Inputs { options: "prerelease=allow", ..inputs(&before, &none) };
+    assert_eq!(reason(&options), "it was made with the default options, not with `prerelease=allow`");
     let without: Vec<Url> = vec!["https://index.example/simple/".parse().unwrap()];
     assert_eq!(
         Inputs { indexes: &indexes, ..inputs(&before, &none) }.key(),
@@ -303,7 +354,7 @@ fn what_a_foreign_lock_cannot_give_is_told() {
             "created-by = \"uv\"\nenvironments = [\"sys_platform == 'win32'\"]",
             "none of its environments",
         ),
-        ("sys_platform == 'win32'", "'x' in extras", "is not supported"),
+        ("sys_platform == 'win32'", "'x' in platforms", "is not supported"),
         ("archive = {", "vcs = {", "comes from a vcs entry"),
         ("name = \"six\"", "name = \"num-py\"", "is not a wheel of"),
     ] {

@@ -30,7 +30,7 @@ fn world() -> World {
     let mut world = World::plain(&["large", "small", "tiny"]);
     let noise: Vec<u8> = (0..100_000_u32).flat_map(|i| *Digest::of(&i.to_be_bytes()).as_bytes()).collect();
     world.publish(WheelBuilder::new("large", "1.0").file("large/data.bin", noise).build());
-    for name in ["small", "tiny", "other"] {
+    for name in ["small", "tiny", "more"] {
         world.publish(WheelBuilder::new(name, "1.0").file(&format!("{name}.py"), "X = 1\n").build());
     }
     world
@@ -202,11 +202,11 @@ fn a_layout_gets_the_layers_from_the_registry() {
 fn one_distribution_more_downloads_its_group_alone() {
     let (world, registry) = (world(), Registry::start());
     let before = fresh(&world, &registry, "one", &[]);
-    world.write("requirements.txt", "large\nsmall\ntiny\nother\n");
+    world.write("requirements.txt", "large\nsmall\ntiny\nmore\n");
     world.succeed(&["lock"]);
     downloads(&world);
     let after = fresh(&world, &registry, "two", &[]);
-    let rebuilt: Vec<String> = layer_of(&after, "other")["packages"]
+    let rebuilt: Vec<String> = layer_of(&after, "more")["packages"]
         .as_array()
         .unwrap()
         .iter()
@@ -217,7 +217,7 @@ fn one_distribution_more_downloads_its_group_alone() {
     assert!(!fetched.contains(&"large".to_owned()), "{fetched:?}");
     assert_eq!(layer_of(&after, "large")["origin"], "registry");
     assert_eq!(layer_of(&after, "large")["digest"], layer_of(&before, "large")["digest"]);
-    assert_eq!(layer_of(&after, "other")["origin"], "built");
+    assert_eq!(layer_of(&after, "more")["origin"], "built");
 
     // And the new environment is known now.
     let again = fresh(&world, &registry, "three", &[]);
@@ -414,7 +414,7 @@ fn with_a_key_only_sealed_records_count() {
     assert_eq!(sealed.1, cold);
     let environment = tags(&registry).into_iter().find(|tag| tag.starts_with("e1-")).unwrap();
     let record = manifest(&registry, &environment).bytes;
-    world.write("requirements.txt", "large\nsmall\ntiny\nother\n");
+    world.write("requirements.txt", "large\nsmall\ntiny\nmore\n");
     let (_, more) = keyed("seven", secret);
     let grown =
         tags(&registry).into_iter().find(|tag| tag.starts_with("e1-") && *tag != environment).unwrap();

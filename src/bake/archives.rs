@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::deliver::{Blob, Finished, open};
 use super::{Error, Event, Output};
+use crate::image::Document;
 use crate::model::Digest;
 use crate::registry::{self, ArchiveFormat, ArchiveWriter};
 use crate::store::Store;
@@ -20,6 +21,8 @@ use crate::store::Store;
 pub struct Archives {
     outputs: Vec<Output>,
     images: Mutex<Vec<Finished>>,
+    /// The image indexes, by name.
+    indexes: Mutex<BTreeMap<String, Document>>,
 }
 
 impl Archives {
@@ -45,10 +48,17 @@ impl Archives {
         true
     }
 
+    /// Keeps an image index.
+    pub fn keep_index(&self, name: &str, index: &Document) {
+        let mut indexes = self.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        indexes.insert(name.to_owned(), index.clone());
+    }
+
     /// Writes the archives; tells how many bytes they have.
     pub async fn write(&self, context: &Context<'_>, tags: &[String]) -> Result<u64, Error> {
         let mut images = std::mem::take(&mut *self.images.lock().unwrap_or_else(PoisonError::into_inner));
-        images.sort_by(|a, b| a.name.cmp(&b.name));
+        images.sort_by(|a, b| (&a.name, a.image.platform).cmp(&(&b.name, b.image.platform)));
+        let indexes = std::mem::take(&mut *self.indexes.lock().unwrap_or_else(PoisonError::into_inner));
         if !self.outputs.is_empty() {
             for image in &images {
                 for layer in &image.layers {
@@ -56,17 +66,17 @@ impl Archives {
                 }
             }
         }
-        let images = Arc::new(images);
+        let all = Arc::new((images, indexes));
         let mut written = 0;
         for output in &self.outputs {
             let Output::Archive(format, path) = output else { continue };
             context.event(Event::Delivering(&output.to_string()));
             let (format, path, tags) = (*format, path.clone(), tags.to_vec());
-            let (images, store) = (Arc::clone(&images), Arc::clone(&context.store));
+            let (all, store) = (Arc::clone(&all), Arc::clone(&context.store));
             let name = output.to_string();
             let write = move || match format {
-                ArchiveFormat::Oci => oci(&path, &images, &tags, &store),
-                ArchiveFormat::Docker => docker(&path, &images, &tags, &store),
+                ArchiveFormat::Oci => oci(&path, &all.0, &all.1, &tags, &store),
+                ArchiveFormat::Docker => docker(&path, &all.0, &store),
             };
             let outcome = tokio::task::spawn_blocking(write).await.map_err(Error::Worker)?;
             written += outcome.map_err(|source| Error::Deliver { image: name, source })?;
@@ -76,14 +86,20 @@ impl Archives {
 }
 
 /// An OCI layout as a tar file.
-fn oci(path: &Path, images: &[Finished], tags: &[String], store: &Store) -> Result<u64, registry::Error> {
+fn oci(
+    path: &Path,
+    images: &[Finished],
+    indexes: &BTreeMap<String, Document>,
+    tags: &[String],
+    store: &Store,
+) -> Result<u64, registry::Error> {
     let mut archive = ArchiveWriter::create(path)?;
     archive.bytes("oci-layout", registry::layout_marker().as_bytes())?;
-    let descriptors: Vec<_> = images.iter().map(|image| image.image.descriptor()).collect();
-    let names: Vec<Vec<String>> = images.iter().map(|image| names(image, tags)).collect();
-    let named = descriptors
+    let images_named = images.iter().map(|image| (image.image.descriptor(), names(&image.name, &image.tags)));
+    let indexes_named = indexes.iter().map(|(name, index)| (index.descriptor(), names(name, tags)));
+    let listed: Vec<_> = images_named.chain(indexes_named).collect();
+    let named = listed
         .iter()
-        .zip(&names)
         .flat_map(|(descriptor, names)| names.iter().map(move |name| (descriptor, name.as_str())));
     let index = registry::index_document(named).map_err(|error| failed(path, error.into()))?;
     archive.bytes("index.json", index.as_bytes())?;
@@ -96,6 +112,7 @@ fn oci(path: &Path, images: &[Finished], tags: &[String], store: &Store) -> Resu
         }
         layers.extend(image.layers.iter().map(|layer| (layer.digest, layer)));
     }
+    documents.extend(indexes.values().map(|index| (index.digest, &index.bytes)));
     for (digest, bytes) in documents {
         archive.blob(&digest, bytes.len() as u64, &mut &**bytes)?;
     }
@@ -107,7 +124,7 @@ fn oci(path: &Path, images: &[Finished], tags: &[String], store: &Store) -> Resu
 }
 
 /// What `docker load` reads: uncompressed layers by their diff IDs, configs, and the list of images.
-fn docker(path: &Path, images: &[Finished], tags: &[String], store: &Store) -> Result<u64, registry::Error> {
+fn docker(path: &Path, images: &[Finished], store: &Store) -> Result<u64, registry::Error> {
     let mut archive = ArchiveWriter::create(path)?;
     let mut list = Vec::new();
     let mut configs = BTreeMap::new();
@@ -117,7 +134,7 @@ fn docker(path: &Path, images: &[Finished], tags: &[String], store: &Store) -> R
         let config = &image.image.config;
         list.push(json!({
             "Config": format!("{}.json", config.digest.hex()),
-            "RepoTags": names(image, tags),
+            "RepoTags": names(&image.name, &image.tags),
             "Layers": kinds.iter().map(|(diff_id, _)| layer_name(diff_id)).collect::<Vec<_>>(),
         }));
         configs.insert(config.digest, &config.bytes);
@@ -137,8 +154,8 @@ fn docker(path: &Path, images: &[Finished], tags: &[String], store: &Store) -> R
 }
 
 /// `NAME:TAG`, for every tag.
-fn names(image: &Finished, tags: &[String]) -> Vec<String> {
-    tags.iter().map(|tag| format!("{}:{tag}", image.name)).collect()
+fn names(name: &str, tags: &[String]) -> Vec<String> {
+    tags.iter().map(|tag| format!("{name}:{tag}")).collect()
 }
 
 fn layer_name(diff_id: &Digest) -> String {

@@ -80,10 +80,13 @@ pub fn wheels(lock: &Lock) -> Result<Vec<Wheel<'_>>, Error> {
 }
 
 /// The groups of wheels that share a layer, by the lock alone.
-pub fn groups(wheels: &[Wheel<'_>], budget: usize) -> Vec<Vec<usize>> {
-    let items: Vec<_> =
-        wheels.iter().map(|wheel| (&wheel.pin.name, wheel.pin.archive.size.unwrap_or(0))).collect();
-    layer::group(&items, budget)
+pub fn groups<'l>(wheels: &[Wheel<'l>], budget: usize) -> Vec<Vec<usize>> {
+    let item = |wheel: &Wheel<'l>| layer::Item {
+        name: &wheel.pin.name,
+        size: wheel.pin.archive.size.unwrap_or(0),
+        pure: wheel.name.platform == ["any"],
+    };
+    layer::group(&wheels.iter().map(item).collect::<Vec<_>>(), budget)
 }
 
 /// What the report says of a group.

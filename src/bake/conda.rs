@@ -57,6 +57,7 @@ fn environment_report(
         projects: Vec::new(),
         components: vec![component.name.clone()],
         kind: "conda",
+        platform: None,
         python: python.unwrap_or_default(),
         base,
         requirements: Vec::new(),

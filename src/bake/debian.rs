@@ -8,7 +8,7 @@ use super::report::{LockReport, LockStatus, Report};
 use super::{Error, Event, Freshness, Goal};
 use crate::base::debian::{self, BaseLock, Keys, LOCK_FILE, LockedBase, Mirrors, Recipe};
 use crate::base::{self, Base};
-use crate::model::PythonMinor;
+use crate::model::{Platform, PythonMinor};
 use crate::store;
 
 /// The suites that a base may be made of where nothing names one, the newest first, with their Python.
@@ -22,7 +22,8 @@ pub fn default_suite(context: &Context<'_>, allowed: impl Fn(PythonMinor) -> boo
         _ => read(context)?,
     };
     let is_locked = |suite: &str| {
-        let recipe = recipe(context, suite);
+        let platform = context.options.platforms.first().copied().unwrap_or_else(Platform::host);
+        let recipe = recipe(context, suite, platform);
         recipe.is_ok_and(|recipe| locked.find(&recipe).is_some())
     };
     let suite = fitting().find(|(suite, _)| is_locked(suite)).or_else(|| fitting().next());
@@ -31,8 +32,13 @@ pub fn default_suite(context: &Context<'_>, allowed: impl Fn(PythonMinor) -> boo
 }
 
 /// Makes the base of a suite, of the packages that the project's lock names. The lock is written if it lacks them.
-pub async fn open(context: &Context<'_>, suite: &str, report: &mut Report) -> Result<Base, Error> {
-    let recipe = recipe(context, suite)?;
+pub async fn open(
+    context: &Context<'_>,
+    suite: &str,
+    platform: Platform,
+    report: &mut Report,
+) -> Result<Base, Error> {
+    let recipe = recipe(context, suite, platform)?;
     context.event(Event::OpeningBase(&recipe.name()));
     let mirrors = mirrors(context)?;
     let locked = lock(context, &recipe, &mirrors, report).await?;
@@ -41,9 +47,9 @@ pub async fn open(context: &Context<'_>, suite: &str, report: &mut Report) -> Re
     Ok(base::open_debian(recipe.name(), made, Arc::clone(&context.store)).await?)
 }
 
-fn recipe(context: &Context<'_>, suite: &str) -> Result<Recipe, Error> {
+fn recipe(context: &Context<'_>, suite: &str, platform: Platform) -> Result<Recipe, Error> {
     let options = &context.options.debian;
-    let recipe = Recipe::new(suite, context.options.platform, &options.packages, !options.no_security);
+    let recipe = Recipe::new(suite, platform, &options.packages, !options.no_security);
     Ok(recipe.map_err(base::Error::from)?)
 }
 

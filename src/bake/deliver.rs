@@ -15,7 +15,7 @@ use super::{Error, Event, Output};
 use crate::base::Base;
 use crate::image::{Document, Image};
 use crate::layer::{self, Layer};
-use crate::model::Digest;
+use crate::model::{Digest, Platform};
 use crate::registry::{self, Layout, Pushed, Reference, Repository};
 use crate::store::Store;
 
@@ -71,6 +71,8 @@ impl Blob {
 pub struct Finished {
     /// The image's name, without prefix and tag.
     pub name: String,
+    /// Its tags.
+    pub tags: Vec<String>,
     pub image: Image,
     /// The layers, from the base up.
     pub layers: Vec<Blob>,
@@ -161,6 +163,36 @@ impl Destinations {
         Ok(Delivered { transfers, reference, tags: self.tags.clone() })
     }
 
+    /// Delivers an image index, whose images are delivered. Gives its reference, if it was pushed.
+    pub async fn deliver_index(
+        &self,
+        context: &Context<'_>,
+        name: &str,
+        index: &Document,
+    ) -> Result<Option<String>, Error> {
+        let _running = context.clocks.push.start();
+        let failed = |source| Error::Deliver { image: name.to_owned(), source };
+        for layout in &self.layouts {
+            self.write_blob(context, layout, name, &document(index)).await?;
+            for tag in &self.tags {
+                layout.tag(&index.descriptor(), &format!("{name}:{tag}")).map_err(failed)?;
+            }
+        }
+        self.archives.keep_index(name, index);
+        let Some((reference, repository)) = repository(context, name)? else {
+            context.store.put_blob(&index.bytes).map_err(Error::Store)?;
+            return Ok(None);
+        };
+        for tag in &self.tags {
+            let found = repository.manifest(tag).await.map_err(failed)?;
+            if found.is_none_or(|found| found.digest != index.digest) {
+                let media_type = index.media_type.as_ref();
+                repository.push_manifest(tag, media_type, &index.bytes).await.map_err(failed)?;
+            }
+        }
+        Ok(Some(format!("{}/{}@{}", reference.registry(), reference.repository(), index.digest)))
+    }
+
     async fn push(
         &self,
         context: &Context<'_>,
@@ -170,7 +202,7 @@ impl Destinations {
         let failed = |source| Error::Deliver { image: finished.name.clone(), source };
         let image = &finished.image;
         let current =
-            try_join_all(self.tags.iter().map(|tag| repository.manifest(tag))).await.map_err(failed)?;
+            try_join_all(finished.tags.iter().map(|tag| repository.manifest(tag))).await.map_err(failed)?;
         let is_current = |found: &Option<registry::Manifest>| {
             found.as_ref().is_some_and(|manifest| manifest.digest == image.manifest.digest)
         };
@@ -184,7 +216,7 @@ impl Destinations {
                 try_join(push(&config), try_join_all(finished.layers.iter().map(push))).await?;
             transfers
         };
-        for (tag, found) in self.tags.iter().zip(&current) {
+        for (tag, found) in finished.tags.iter().zip(&current) {
             if !is_current(found) {
                 repository
                     .push_manifest(tag, image.manifest.media_type.as_ref(), &image.manifest.bytes)
@@ -254,7 +286,7 @@ impl Destinations {
         for part in [&image.config, &image.manifest] {
             self.write_blob(context, layout, &finished.name, &document(part)).await?;
         }
-        for tag in &self.tags {
+        for tag in &finished.tags {
             layout.tag(&image.descriptor(), &format!("{}:{tag}", finished.name)).map_err(failed)?;
         }
         Ok(transfers)
@@ -298,6 +330,16 @@ pub fn repository(context: &Context<'_>, name: &str) -> Result<Option<(Reference
     })?;
     let repository = context.registries.repository(&reference);
     Ok(Some((reference, repository)))
+}
+
+/// The tags of an image for one platform. One of several has tags of its own: some registries collect what has none, even
+/// if an image index names it, and some tools know an image by its tag alone.
+pub fn tags(context: &Context<'_>, platform: Platform) -> Vec<String> {
+    let tags = context.options.delivery.tags.iter();
+    match context.options.platforms.len() {
+        1 => tags.cloned().collect(),
+        _ => tags.map(|tag| format!("{tag}-{}", platform.arch.oci())).collect(),
+    }
 }
 
 fn document(document: &Document) -> Blob {

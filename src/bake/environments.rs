@@ -6,7 +6,7 @@ use super::context::Context;
 use super::report::Report;
 use super::{Error, Event, Goal, debian};
 use crate::base::{self, Base, Contents, Python, Source};
-use crate::model::{Key, Libc, PythonMinor, Target, Warning};
+use crate::model::{Key, Libc, Platform, PythonMinor, Target, Warning};
 use crate::project::{self, Component, Environment, Project, Unreadable};
 
 /// The C library that wheels are chosen for where no base tells.
@@ -14,7 +14,7 @@ const DEFAULT_LIBC: Libc = Libc::Glibc { major: 2, minor: 28 };
 /// The Pythons that a request is tried against where no base tells; the newest first.
 const KNOWN_MINORS: std::ops::RangeInclusive<u8> = 7..=14;
 
-/// One environment of one component, and what it is built on. The unit of all further work.
+/// One environment of one component for one platform, and what it is built on. The unit of all further work.
 pub struct Unit<'p> {
     pub component: &'p Component,
     pub environment: &'p Environment,
@@ -111,45 +111,66 @@ fn full_name(project: &Project, id: &str) -> String {
     }
 }
 
-/// Finds the base and the target of every environment. Each base is opened once.
+/// Finds the base and the target of every environment. Each base is opened once. The units of an environment, one for
+/// each platform, stand one after another.
 pub async fn prepare<'p>(
     context: &Context<'p>,
     components: &[&'p Component],
     report: &mut Report,
 ) -> Result<Vec<Unit<'p>>, Error> {
-    let mut bases: Vec<(Source, Arc<Base>)> = Vec::new();
+    let mut bases: Vec<(Source, Platform, Arc<Base>)> = Vec::new();
     let mut units = Vec::new();
     for &component in components {
         for environment in component.environments.iter().filter(|one| one.conda.is_none()) {
             let source = base_of(context, environment, report)?;
-            let base = Some(match bases.iter().find(|(known, _)| *known == source) {
-                Some((_, base)) => Arc::clone(base),
-                None => {
-                    let base = match &source {
-                        Source::Debian { suite } => debian::open(context, suite, report).await?,
-                        source => open(context, source).await?,
-                    };
-                    let base = Arc::new(base);
-                    bases.push((source, Arc::clone(&base)));
-                    base
-                }
-            });
-            units.push(unit(context, component, environment, base)?);
+            for &platform in &context.options.platforms {
+                let known = bases.iter().find(|(known, of, _)| *known == source && *of == platform);
+                let base = Some(match known {
+                    Some((_, _, base)) => Arc::clone(base),
+                    None => {
+                        let base = match &source {
+                            Source::Debian { suite } => {
+                                debian::open(context, suite, platform, report).await?
+                            }
+                            source => open(context, source, platform).await?,
+                        };
+                        let base = Arc::new(base);
+                        bases.push((source.clone(), platform, Arc::clone(&base)));
+                        base
+                    }
+                });
+                units.push(unit(context, component, environment, platform, base)?);
+            }
         }
+    }
+    for units in units.chunks(context.options.platforms.len()) {
+        same_python(units)?;
     }
     Ok(units)
 }
 
+/// A lock is for one Python: that of the base must be the same for all platforms.
+fn same_python(units: &[Unit<'_>]) -> Result<(), Error> {
+    let Some((first, others)) = units.split_first() else { return Ok(()) };
+    match others.iter().find(|other| other.target.python != first.target.python) {
+        None => Ok(()),
+        Some(other) => Err(Error::PythonsDiffer {
+            unit: first.name(),
+            first: first.target.to_string(),
+            second: other.target.to_string(),
+        }),
+    }
+}
+
 /// Opens a base. What is inside may be known to this machine or the registry; if not, it is told to both.
-async fn open(context: &Context<'_>, source: &Source) -> Result<Base, Error> {
+async fn open(context: &Context<'_>, source: &Source, platform: Platform) -> Result<Base, Error> {
     context.event(Event::OpeningBase(&source.to_string()));
     let store = Arc::clone(&context.store);
     let recall = async |key: &Key| match &context.records {
         Some(records) => records.base(&context.store, key).await,
         None => None,
     };
-    let (platform, registries) = (context.options.platform, &context.base_registries);
-    let base = base::open_recalling(source, platform, registries, store, recall).await?;
+    let base = base::open_recalling(source, platform, &context.base_registries, store, recall).await?;
     if let Some(records) = context.records.as_ref().filter(|_| base.inspected && context.goal == Goal::Build)
     {
         records.write_base(&Contents::key(&base.digest), &base.contents).await;
@@ -191,6 +212,7 @@ fn unit<'p>(
     context: &Context<'p>,
     component: &'p Component,
     environment: &'p Environment,
+    platform: Platform,
     base: Option<Arc<Base>>,
 ) -> Result<Unit<'p>, Error> {
     let allowed = |minor| allows(context, environment, minor);
@@ -216,6 +238,6 @@ fn unit<'p>(
             }
         }
     };
-    let target = Target { python: minor, platform: context.options.platform, libc };
+    let target = Target { python: minor, platform, libc };
     Ok(Unit { component, environment, base, python, target })
 }

@@ -75,6 +75,14 @@ pub enum Error {
         /// `missing`, or in what it is stale.
         state: String,
     },
+    /// A lock of another tool does not have what is required, and was to be used.
+    #[error("{path} is stale: nothing in it meets {}", unmet.join(", "))]
+    StaleForeignLock {
+        /// The lock, relative to the project.
+        path: String,
+        /// The requirements.
+        unmet: Vec<String>,
+    },
     /// A lock is for something that the base image is not.
     #[error("{path} is locked for {locked}, but the base image is {base}")]
     LockMismatch {
@@ -106,6 +114,16 @@ pub enum Error {
         text: String,
         /// What is wrong.
         reason: String,
+    },
+    /// The bases of an environment for several platforms have different Pythons.
+    #[error("{unit}: the base image has a different Python on each platform: {first}, and {second}")]
+    PythonsDiffer {
+        /// The component.
+        unit: String,
+        /// The target of the first platform.
+        first: String,
+        /// That of another.
+        second: String,
     },
     /// A destination failed.
     #[error("{image}: the image cannot be delivered")]
@@ -166,13 +184,16 @@ impl Error {
             | Self::NoPythonNamed
             | Self::Reference { .. } => ExitCode::Usage,
             Self::NoComponents { .. }
+            | Self::PythonsDiffer { .. }
             | Self::BaseReference { .. }
             | Self::Script { .. }
             | Self::UnknownUser { .. } => ExitCode::Project,
             Self::Base(error) => error.exit_code(),
             Self::Resolve { source, .. } => source.exit_code(),
             Self::Lock(error) => error.exit_code(),
-            Self::StaleLock { .. } | Self::LockMismatch { .. } => ExitCode::StaleLock,
+            Self::StaleLock { .. } | Self::StaleForeignLock { .. } | Self::LockMismatch { .. } => {
+                ExitCode::StaleLock
+            }
             Self::Index(error) => error.exit_code(),
             Self::Layer(error) => error.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
@@ -202,15 +223,22 @@ impl Error {
                 let known: Vec<&str> = known.iter().map(String::as_str).take(30).collect();
                 Some(format!("name the user by number, such as 1000, or one of {}", known.join(", ")))
             }
+            Self::PythonsDiffer { .. } => text(
+                "give --python X.Y with one that the base has on all of them, or build for one platform at a time",
+            ),
             Self::NoPythonNamed => text("give --python X.Y, or --base with the image to build on"),
             Self::Base(error) | Self::BaseReference { source: error, .. } => error.hint(),
             Self::Resolve { source, .. } => source.hint(),
             Self::Lock(error) => error.hint(),
             Self::StaleLock { .. } => text("run `bakehouse lock` and keep the file with the project"),
+            Self::StaleForeignLock { .. } => text(
+                "lock again with the tool that made it, or run `bakehouse lock --upgrade` for a lock of our own",
+            ),
             Self::LockMismatch { .. } => {
                 text("run `bakehouse lock --upgrade` with the base image that you build on")
             }
             Self::Index(error) => error.hint(),
+            Self::Net(error) => error.hint(),
             Self::Layer(error) => error.hint(),
             Self::Image { source, .. } => source.hint(),
             Self::Deliver { source, .. } => source.hint(),

@@ -48,12 +48,26 @@ pub async fn make(
     };
     let assembly = Assembly::default();
     let work = locked.iter().map(|locked| build(context, &assembly, &destinations, locked));
+    let mut built: Vec<Option<Built>> = Vec::new();
     for outcome in join_all(work).await {
-        match outcome {
-            Ok((image, warnings)) => {
-                report.images.push(image);
-                report.warnings.extend(warnings.iter().map(Into::into));
+        built.push(match outcome {
+            Ok(built) => {
+                report.warnings.extend(built.warnings.iter().map(Into::into));
+                Some(built)
             }
+            Err(error) => {
+                failures.push(error);
+                None
+            }
+        });
+    }
+    // The images for several platforms stand one after another; if one is missing, so is the index.
+    for parts in built.chunks_mut(context.options.platforms.len()) {
+        let Some(parts) = parts.iter_mut().map(Option::take).collect::<Option<Vec<Built>>>() else {
+            continue;
+        };
+        match gather(context, &destinations, parts).await {
+            Ok(image) => report.images.extend(image),
             Err(error) => failures.push(error),
         }
     }
@@ -86,6 +100,7 @@ fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
             projects: Vec::new(),
             components: vec![unit.component.name.clone()],
             kind: "pypi",
+            platform: Some(lock.target.platform.to_string()),
             python: lock.target.python.to_string(),
             base: unit.base.as_ref().map(|base| base.name.clone()),
             requirements,
@@ -113,12 +128,50 @@ pub fn distribution_budget(base: &Base) -> usize {
     LAYER_BUDGET.saturating_sub(base.image.layers().len() + OTHER_LAYERS).clamp(1, DISTRIBUTION_LAYERS)
 }
 
+/// An image for one platform, delivered.
+struct Built {
+    name: String,
+    image: image::Image,
+    report: ImageReport,
+    warnings: Vec<Warning>,
+}
+
+/// Makes one image of those for several platforms: an image index.
+async fn gather(
+    context: &Context<'_>,
+    destinations: &Destinations,
+    parts: Vec<Built>,
+) -> Result<Option<ImageReport>, Error> {
+    let (mut names, mut images, mut reports) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        names.push(part.name);
+        images.push(part.image);
+        reports.push(part.report);
+    }
+    let report = gathered(reports);
+    let (Some(name), Some(mut report), 2..) = (names.first(), report.clone(), images.len()) else {
+        return Ok(report);
+    };
+    let index = image::image_index(&images);
+    report.reference = destinations.deliver_index(context, name, &index).await?;
+    report.digest = Some(index.digest.to_string());
+    Ok(Some(report))
+}
+
+/// One report of those for several platforms.
+pub fn gathered(parts: impl IntoIterator<Item = ImageReport>) -> Option<ImageReport> {
+    let mut parts = parts.into_iter();
+    let mut report = parts.next()?;
+    report.platforms.extend(parts.flat_map(|part| part.platforms));
+    Some(report)
+}
+
 async fn build(
     context: &Context<'_>,
     assembly: &Assembly,
     destinations: &Destinations,
     locked: &Locked<'_>,
-) -> Result<(ImageReport, Vec<Warning>), Error> {
+) -> Result<Built, Error> {
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
     let running = Running::new(context, locked.unit.component, base)?;
@@ -155,7 +208,8 @@ async fn build(
             },
         }));
     let name = context.project.repository(&name);
-    let finished = Finished { name, layers: blobs.collect(), image };
+    let tags = deliver::tags(context, image.platform);
+    let finished = Finished { name, tags, layers: blobs.collect(), image };
     let delivered = destinations.deliver(context, &finished).await?;
     if let Some(records) = &context.records {
         let _running = context.clocks.push.start();
@@ -169,10 +223,10 @@ async fn build(
     reports.extend(base_reports(base).into_iter().map(|layer| LayerReport { transfer: transfer(), ..layer }));
     reports.extend(layers.iter().map(|made| layer_report(made, transfer())));
     let digest = Some(finished.image.manifest.digest.to_string());
-    let mut image = image_report(locked, digest, reports);
-    image.reference = delivered.reference;
-    image.tags = delivered.tags;
-    Ok((image, warnings))
+    let mut report = image_report(locked, digest, reports);
+    report.reference = delivered.reference;
+    report.tags = delivered.tags;
+    Ok(Built { name: finished.name, image: finished.image, report, warnings })
 }
 
 /// The documents of the image that has these layers above the base's.
@@ -236,6 +290,7 @@ pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<Lay
         tags: Vec::new(),
         platforms: vec![PlatformReport {
             platform: target.platform.to_string(),
+            environment: locked.id.clone(),
             digest,
             python: target.python.to_string(),
             python_path: format!("/{PREFIX}/bin/python"),

@@ -1,6 +1,6 @@
 //! Every environment gets its lock: read, and resolved and written where it is missing or stale.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use futures_util::StreamExt;
@@ -9,9 +9,9 @@ use futures_util::stream;
 use super::context::Context;
 use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
-use super::{Error, Event, Freshness, Goal};
+use super::{Error, Event, Freshness, Goal, foreign, platforms};
 use crate::lock::{self, Inputs, Lock};
-use crate::model::{KeyHasher, Libc, Target};
+use crate::model::{KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -26,41 +26,55 @@ pub struct Locked<'p> {
 }
 
 struct Found {
-    lock: Lock,
+    /// One for each unit.
+    locks: Vec<Lock>,
+    /// Their file, relative to the project.
+    path: String,
     status: LockStatus,
     warnings: Vec<WarningReport>,
 }
 
-/// Locks every unit. Those that fail are left out, and their errors go to `failures`.
+/// Locks every environment; the units of one, one for each platform, stand one after another and share a lock. Those that
+/// fail are left out, and their errors go to `failures`.
 pub async fn lock<'p>(
     context: &Context<'p>,
     units: Vec<Unit<'p>>,
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) -> Vec<Locked<'p>> {
-    let work = units.into_iter().map(|unit| async move {
-        let found = one(context, &unit).await;
-        (unit, found)
+    let mut units = units.into_iter();
+    let platforms = context.options.platforms.len();
+    let groups = std::iter::from_fn(|| {
+        let group: Vec<_> = units.by_ref().take(platforms).collect();
+        (!group.is_empty()).then_some(group)
+    });
+    let work = groups.map(|group| async move {
+        let found = one(context, &group).await;
+        (group, found)
     });
     let outcomes: Vec<_> = stream::iter(work).buffered(RESOLUTIONS).collect().await;
     let mut locked = Vec::new();
-    for (unit, found) in outcomes {
-        match found {
-            Err(error) => failures.push(error),
-            Ok(found) => {
-                report.warnings.extend(found.warnings);
-                report.locks.push(LockReport {
-                    project: String::new(),
-                    component: unit.component.name.clone(),
-                    steps: unit.environment.steps.clone(),
-                    path: unit.environment.lock_path.clone(),
-                    packages: found.lock.pins.len(),
-                    status: found.status,
-                });
-                let id = environment_id(&found.lock);
-                locked.push(Locked { unit, lock: found.lock, id });
+    for (group, found) in outcomes {
+        let found = match found {
+            Err(error) => {
+                failures.push(error);
+                continue;
             }
-        }
+            Ok(found) => found,
+        };
+        report.warnings.extend(found.warnings);
+        let names: BTreeSet<_> =
+            found.locks.iter().flat_map(|lock| &lock.pins).map(|pin| &pin.name).collect();
+        report.locks.extend(group.first().map(|unit| LockReport {
+            project: String::new(),
+            component: unit.component.name.clone(),
+            steps: unit.environment.steps.clone(),
+            path: found.path,
+            packages: names.len(),
+            status: found.status,
+        }));
+        let units = group.into_iter().zip(found.locks);
+        locked.extend(units.map(|(unit, lock)| Locked { unit, id: environment_id(&lock), lock }));
     }
     locked
 }
@@ -77,26 +91,66 @@ fn environment_id(lock: &Lock) -> String {
     key.finish().to_string()[..16].to_owned()
 }
 
-async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
-    let shown = &unit.environment.lock_path;
+/// Finds the lock of an environment for the platforms of its units.
+async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> {
+    let Some(first) = units.first() else { return Err(Error::NoPythonNamed) };
+    let shown = &first.environment.lock_path;
     let path = context.project.root.join(shown);
     let freshness =
         if context.goal == Goal::CheckLocks { Freshness::Require } else { context.options.freshness };
 
-    let old = match read(&path, shown, unit.target) {
+    let targets: Vec<_> = units.iter().map(|unit| unit.target).collect();
+    let old = match read(&path, shown, &targets) {
         // A lock that cannot be read is replaced only by the user's wish.
-        Err(_) if freshness == Freshness::Upgrade => None,
+        Err(_) if freshness == Freshness::Upgrade => Vec::new(),
         found => found?,
     };
-    if let Some(old) = &old
-        && freshness != Freshness::Upgrade
+    if freshness != Freshness::Upgrade
+        && let Some(found) = usable(context, units, &old, freshness)?
     {
+        return Ok(found);
+    }
+    if freshness != Freshness::Upgrade
+        && old.is_empty()
+        && let Some(foreign::Foreign { locks, path }) = foreign::find(context, units).await?
+    {
+        let warnings = foreign::check(units, &locks, &path, freshness)?;
+        return Ok(Found { locks, path, status: LockStatus::Foreign, warnings });
+    }
+    if matches!(freshness, Freshness::Require | Freshness::Ignore) {
+        return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
+    }
+
+    let (mut locks, warnings) = platforms::resolve(context, units, &old, freshness).await?;
+    let status = if context.goal == Goal::Plan {
+        if old == locks { LockStatus::Unchanged } else { LockStatus::Written }
+    } else {
+        match lock::write_all(&path, &locks)? {
+            lock::Written::Written => LockStatus::Written,
+            lock::Written::Unchanged => LockStatus::Unchanged,
+        }
+    };
+    locks.retain(|lock| targets.iter().any(|target| target.platform == lock.target.platform));
+    let warnings = warnings.iter().map(Into::into).collect();
+    Ok(Found { locks, path: shown.clone(), status, warnings })
+}
+
+/// The locks of all units, if each has one that can be used as it is.
+fn usable(
+    context: &Context<'_>,
+    units: &[Unit<'_>],
+    old: &[Lock],
+    freshness: Freshness,
+) -> Result<Option<Found>, Error> {
+    let path = units.first().map(|unit| unit.environment.lock_path.clone()).unwrap_or_default();
+    let mut found = Found { locks: Vec::new(), path, status: LockStatus::Fresh, warnings: Vec::new() };
+    for unit in units {
+        let shown = &unit.environment.lock_path;
+        let Some(old) = for_platform(old, unit.target.platform).or(old.first()) else { return Ok(None) };
         let ours = !old.is_foreign();
         let fits = fits(&old.target, &unit.target);
-        // What was locked for an older C library is as good on a newer one.
-        let target = if fits { old.target } else { unit.target };
-        let state = lock::freshness(old, &inputs(context, unit, target, &resolve_options()));
-        let fresh = state == lock::Freshness::Fresh;
+        let state = state(context, unit, old, unit.target);
+        let fresh = state == lock::Freshness::Fresh && !is_upgraded(context, old);
         if !ours || fresh || freshness == Freshness::Ignore {
             if !fits {
                 return Err(Error::LockMismatch {
@@ -105,8 +159,12 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
                     base: unit.target.to_string(),
                 });
             }
-            let status = if ours { LockStatus::Fresh } else { LockStatus::Foreign };
-            return Ok(Found { lock: old.clone(), status, warnings: Vec::new() });
+            if !ours {
+                found.status = LockStatus::Foreign;
+                found.warnings.extend(kept(context, shown, old));
+            }
+            found.locks.push(old.clone());
+            continue;
         }
         if freshness == Freshness::Require {
             let state = match state {
@@ -115,49 +173,73 @@ async fn one(context: &Context<'_>, unit: &Unit<'_>) -> Result<Found, Error> {
             };
             return Err(Error::StaleLock { path: shown.clone(), state });
         }
+        return Ok(None);
     }
-    if matches!(freshness, Freshness::Require | Freshness::Ignore) {
-        return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
+    if found.status == LockStatus::Foreign {
+        found.warnings = foreign::check(units, &found.locks, &found.path, freshness)?;
     }
-
-    let resolution = resolve(context, unit, old.as_ref().filter(|_| freshness != Freshness::Upgrade)).await?;
-    let warnings = resolution.warnings.iter().map(Into::into).collect();
-    let lock = Lock::new(&inputs(context, unit, unit.target, &resolve_options()), resolution.pins);
-    let status = if context.goal == Goal::Plan {
-        if old.as_ref() == Some(&lock) { LockStatus::Unchanged } else { LockStatus::Written }
-    } else {
-        match lock::write(&path, &lock)? {
-            lock::Written::Written => LockStatus::Written,
-            lock::Written::Unchanged => LockStatus::Unchanged,
-        }
-    };
-    Ok(Found { lock, status, warnings })
+    Ok(Some(found))
 }
 
-/// The lock at `path`, if there is one.
-fn read(path: &Path, shown: &str, target: Target) -> Result<Option<Lock>, Error> {
+/// Whether a lock has a package that is to be upgraded.
+pub(super) fn is_upgraded(context: &Context<'_>, lock: &Lock) -> bool {
+    lock.pins.iter().any(|pin| context.options.resolving.upgrades(&pin.name))
+}
+
+/// What to tell where a lock of another tool is not changed although that was asked for.
+fn kept(context: &Context<'_>, shown: &str, lock: &Lock) -> Vec<WarningReport> {
+    if context.options.resolving.upgrade_packages.is_empty() {
+        return Vec::new();
+    }
+    let message = format!(
+        "it was made by {}, so --upgrade-package does not change it: upgrade with that tool, or replace it with --upgrade",
+        lock.created_by
+    );
+    vec![(&Warning::at(Origin::file(shown), message)).into()]
+}
+
+/// The lock for a platform.
+pub(super) fn for_platform(locks: &[Lock], platform: Platform) -> Option<&Lock> {
+    locks.iter().find(|lock| lock.target.platform == platform)
+}
+
+/// Whether a lock still says what a resolution for `target` would. What was locked for an older C library is as good on a
+/// newer one.
+pub(super) fn state(context: &Context<'_>, unit: &Unit<'_>, old: &Lock, target: Target) -> lock::Freshness {
+    let target = if fits(&old.target, &target) { old.target } else { target };
+    lock::freshness(old, &inputs(context, unit, target, &context.resolve_options.canonical()))
+}
+
+/// The lock at `path` for all its targets; empty if there is none.
+fn read(path: &Path, shown: &str, targets: &[Target]) -> Result<Vec<Lock>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(lock::parse(&text, Path::new(shown), target)?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Ok(text) => {
+            // Paths in it are relative to where it is; messages name it as the user does.
+            Ok(lock::parse_all(&text, path, targets).map_err(|error| error.in_file(shown))?)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(lock::Error::Io { action: "read", path: path.to_owned(), source }.into()),
     }
 }
 
 /// Everything that a lock is made from.
-fn inputs<'i>(context: &'i Context<'_>, unit: &Unit<'i>, target: Target, options: &'i str) -> Inputs<'i> {
+pub(super) fn inputs<'i>(
+    context: &'i Context<'_>,
+    unit: &Unit<'i>,
+    target: Target,
+    options: &'i str,
+) -> Inputs<'i> {
     let environment = unit.environment;
     Inputs {
         requirements: &environment.requirements,
         constraints: &environment.constraints,
+        overrides: &environment.overrides,
         hashes: &environment.hashes,
         target,
         options,
         indexes: &context.index_urls,
+        sources: &context.sources,
     }
-}
-
-fn resolve_options() -> String {
-    resolve::Options::default().canonical()
 }
 
 /// Whether what is locked for one target runs on another: the same Python and platform, and no newer a C library.
@@ -170,36 +252,46 @@ fn fits(locked: &Target, target: &Target) -> bool {
     libc && locked.python == target.python && locked.platform == target.platform
 }
 
-async fn resolve(
+/// Resolves what an environment requires for a target.
+pub(super) async fn resolve(
     context: &Context<'_>,
     unit: &Unit<'_>,
-    old: Option<&Lock>,
+    target: Target,
+    preferences: BTreeMap<PackageName, Version>,
 ) -> Result<resolve::Resolution, Error> {
     let _running = context.clocks.resolve.start();
-    let name = match &unit.environment.steps[..] {
+    let mut name = match &unit.environment.steps[..] {
         [] => unit.name(),
         steps => format!("{} (steps {})", unit.name(), steps.join(", ")),
     };
+    if context.options.platforms.len() > 1 || target.platform != unit.target.platform {
+        name += &format!(" for {}", target.platform);
+    }
     context.event(Event::Resolving(&name));
-    let preferences: BTreeMap<_, _> = old
-        .map(|old| old.pins.iter().map(|pin| (pin.name.clone(), pin.version.clone())).collect())
-        .unwrap_or_default();
+    let upgraded = &context.options.resolving.upgrade_packages;
     let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current());
     let requirements = unit.environment.requirements.clone();
-    let constraints = unit.environment.constraints.clone();
+    let mut constraints = unit.environment.constraints.clone();
+    constraints.extend(upgraded.iter().filter(|one| one.pep508.version_or_url.is_some()).cloned());
+    let overrides = unit.environment.overrides.clone();
+    let options = context.resolve_options;
     let hashes = unit.environment.hashes.clone();
-    let target = unit.target;
     let solve = move || {
         let request = resolve::Request {
             requirements: &requirements,
             constraints: &constraints,
+            overrides: &overrides,
             target,
             preferences: &preferences,
             hashes: &hashes,
-            options: resolve::Options::default(),
+            options,
         };
         resolve::resolve(&request, &source)
     };
     let solved = tokio::task::spawn_blocking(solve).await.map_err(Error::Worker)?;
-    solved.map_err(|source| Error::Resolve { unit: name, source })
+    let mut resolution = solved.map_err(|source| Error::Resolve { unit: name, source })?;
+    for pin in &mut resolution.pins {
+        pin.archive = context.index.hashed(&pin.archive).await?;
+    }
+    Ok(resolution)
 }

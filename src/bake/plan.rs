@@ -8,15 +8,16 @@ use futures_util::future::{join_all, try_join_all};
 use super::assemble::{self, Made, Remote, Wheel, groups, packages, wheels};
 use super::context::Context;
 use super::images::{
-    base_reports, compose, distribution_budget, foundation, image_layer, image_report, layer_report,
+    base_reports, compose, distribution_budget, foundation, gathered, image_layer, image_report, layer_report,
 };
 use super::locks::Locked;
 use super::report::{ImageReport, LayerOrigin, LayerReport, PlannedReport, Report, Role, Transfer};
 use super::settings::Running;
 use super::{Error, Output, code, skeleton};
 use crate::base::Base;
+use crate::image;
 use crate::layer::{self, Collision, FileEntry, Layer};
-use crate::model::{Digest, Key, Pin, Warning};
+use crate::model::{Digest, Key, Pin, Platform, Warning};
 use crate::project;
 use crate::registry::{self, Layout, Repository};
 
@@ -28,21 +29,45 @@ pub async fn make(
     failures: &mut Vec<Error>,
 ) {
     let mut total = Total::default();
+    let mut planned: Vec<Option<Image>> = Vec::new();
     for outcome in join_all(locked.iter().map(|locked| image(context, locked))).await {
-        match outcome {
-            Ok(Image { image, warnings, downloads }) => {
-                report.images.push(total.add(image, &downloads));
-                report.warnings.extend(warnings.iter().map(Into::into));
+        planned.push(match outcome {
+            Ok(mut image) => {
+                image.image = total.add(image.image, &image.downloads);
+                report.warnings.extend(image.warnings.iter().map(Into::into));
+                Some(image)
             }
-            Err(error) => failures.push(error),
-        }
+            Err(error) => {
+                failures.push(error);
+                None
+            }
+        });
+    }
+    for parts in planned.chunks_mut(context.options.platforms.len()) {
+        let Some(parts) = parts.iter_mut().map(Option::take).collect::<Option<Vec<Image>>>() else {
+            continue;
+        };
+        report.images.extend(gather(parts));
     }
     report.planned = Some(total.report);
+}
+
+/// One image of those for several platforms.
+fn gather(parts: Vec<Image>) -> Option<ImageReport> {
+    let whole: Option<Vec<_>> = parts.iter().map(|part| part.whole.clone()).collect();
+    let several = parts.len() > 1;
+    let mut report = gathered(parts.into_iter().map(|part| part.image))?;
+    if several {
+        report.digest = whole.map(|images| image::image_index(&images).digest.to_string());
+    }
+    Some(report)
 }
 
 /// An image as it would be.
 struct Image {
     image: ImageReport,
+    /// Its documents, if all its layers are known.
+    whole: Option<image::Image>,
     warnings: Vec<Warning>,
     /// The wheels that would be downloaded, with their sizes if the lock knows them.
     downloads: Vec<(Digest, Option<u64>)>,
@@ -91,7 +116,7 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
         None => None,
     };
     let digest = whole.as_ref().map(|image| image.manifest.digest);
-    let target = Target::new(context, &name, digest.as_ref()).await?;
+    let target = Target::new(context, &name, locked.lock.target.platform, digest.as_ref()).await?;
 
     let mut reports = base_reports(base);
     let home = base.repository();
@@ -108,7 +133,7 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
         reports.push(report);
     }
     let digest = digest.map(|digest| digest.to_string());
-    Ok(Image { image: image_report(locked, digest, reports), warnings, downloads })
+    Ok(Image { image: image_report(locked, digest, reports), whole, warnings, downloads })
 }
 
 /// The layers of distributions, and the wheels that are wanted for them.
@@ -240,14 +265,19 @@ struct Target {
 }
 
 impl Target {
-    async fn new(context: &Context<'_>, name: &str, digest: Option<&Digest>) -> Result<Self, Error> {
+    async fn new(
+        context: &Context<'_>,
+        name: &str,
+        platform: Platform,
+        digest: Option<&Digest>,
+    ) -> Result<Self, Error> {
         let delivery = &context.options.delivery;
         let repository = super::deliver::repository(context, name)?.map(|(_, repository)| repository);
         let failed = |source| Error::Deliver { image: name.to_owned(), source };
         let mut whole = false;
         if let (Some(repository), Some(digest)) = (&repository, digest) {
-            let tags = delivery.tags.iter().map(|tag| repository.manifest(tag));
-            let tags = try_join_all(tags).await.map_err(failed)?;
+            let tags = super::deliver::tags(context, platform);
+            let tags = try_join_all(tags.iter().map(|tag| repository.manifest(tag))).await.map_err(failed)?;
             whole = tags.iter().flatten().any(|manifest| manifest.digest == *digest);
         }
         Ok(Self {

@@ -52,13 +52,13 @@ pub struct ImageReport {
     pub component: String,
     /// `flow`, `deployment` or `package`.
     pub kind: String,
-    /// The environment's ID.
+    /// The environment's ID; of several platforms the first one's.
     pub environment: String,
     /// The steps that run in it, for a flow.
     pub steps: Vec<String>,
     /// Where the image is, by digest; null if it was pushed nowhere.
     pub reference: Option<String>,
-    /// The digest of the manifest; null if it is not known without the work.
+    /// The digest of the manifest, or of the image index where there are several platforms; null if it is not known without the work.
     pub digest: Option<String>,
     /// The tags it was given.
     pub tags: Vec<String>,
@@ -72,6 +72,8 @@ pub struct ImageReport {
 pub struct PlatformReport {
     /// Such as `linux/amd64`.
     pub platform: String,
+    /// The environment's ID: what is locked for the platform.
+    pub environment: String,
     /// The digest of the manifest; null if it is not known without the work.
     pub digest: Option<String>,
     /// The Python's minor version.
@@ -296,6 +298,8 @@ pub struct EnvironmentReport {
     pub components: Vec<String>,
     /// `pypi` or `conda`.
     pub kind: &'static str,
+    /// The platform that it is locked for; null of a conda environment.
+    pub platform: Option<String>,
     /// The Python's minor version; of a conda environment what is asked for, perhaps nothing.
     pub python: String,
     /// The base image as it was named, if one was.

@@ -1,14 +1,17 @@
 //! The command line. Names are those of pip, uv and docker where they have one.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use super::resolving::ResolvingArguments;
 use crate::bake::{CacheKey, Debian, Delivery, Freshness, Options, Output, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 use crate::project::{CodeOptions, Settings};
+use crate::registry::ArchiveFormat;
 
 /// Builds container images for Python projects without Docker.
 #[derive(Debug, Parser)]
@@ -115,15 +118,9 @@ pub struct ProjectArguments {
     /// The Python version, such as 3.11.
     #[arg(long, value_name = "X.Y")]
     pub python: Option<PythonMinor>,
-    /// The platform to build for: linux/amd64 or linux/arm64.
-    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64")]
-    pub platform: Platform,
-    /// The Python index instead of the public one.
-    #[arg(long, value_name = "URL")]
-    pub index_url: Option<Url>,
-    /// A further index, asked before the main one (repeatable).
-    #[arg(long, value_name = "URL")]
-    pub extra_index_url: Vec<Url>,
+    /// The platforms to build for: linux/amd64, linux/arm64, or both with a comma between.
+    #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64", value_delimiter = ',')]
+    pub platform: Vec<Platform>,
     /// Use no network; what the store does not hold is an error.
     #[arg(long)]
     pub offline: bool,
@@ -135,6 +132,8 @@ pub struct ProjectArguments {
     pub jobs: Option<u16>,
     #[command(flatten)]
     cache: CacheArguments,
+    #[command(flatten)]
+    resolving: ResolvingArguments,
 }
 
 /// What goes into the code layers.
@@ -234,10 +233,10 @@ pub struct BuildArguments {
     #[arg(long)]
     verify_cache: bool,
     /// Fail if a lock is stale or missing, instead of locking.
-    #[arg(long, conflicts_with_all = ["frozen", "upgrade"])]
+    #[arg(long, conflicts_with_all = ["frozen", "upgrade", "upgrade_package"])]
     locked: bool,
     /// Use the locks as they are, without asking whether they are stale.
-    #[arg(long, conflicts_with = "upgrade")]
+    #[arg(long, conflicts_with_all = ["upgrade", "upgrade_package"])]
     frozen: bool,
     /// Lock anew, without preferring the versions of the old lock.
     #[arg(long)]
@@ -265,7 +264,7 @@ pub struct LockArguments {
     #[command(flatten)]
     project: ProjectArguments,
     /// Write nothing; fail if a lock is stale or missing.
-    #[arg(long, conflicts_with = "upgrade")]
+    #[arg(long, conflicts_with_all = ["upgrade", "upgrade_package"])]
     pub check: bool,
     /// Lock anew, without preferring the versions of the old lock.
     #[arg(long)]
@@ -292,17 +291,8 @@ impl ProjectArguments {
             base,
             debian: self.debian.options(),
             python: self.python,
-            platform: self.platform,
-            index_url: self
-                .index_url
-                .clone()
-                .or(environment_url("PIP_INDEX_URL")?)
-                .or(environment_url("UV_DEFAULT_INDEX")?)
-                .or(environment_url("UV_INDEX_URL")?),
-            extra_index_urls: match &self.extra_index_url[..] {
-                [] => environment_urls("PIP_EXTRA_INDEX_URL")?,
-                urls => urls.to_vec(),
-            },
+            platforms: self.platform.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
+            resolving: self.resolving.resolving()?,
             freshness: Freshness::Update,
             code: CodeOptions::default(),
             delivery: Delivery::default(),
@@ -329,16 +319,29 @@ impl BuildArguments {
         };
         options.code = CodeOptions { gitignore: self.code.gitignore, libraries: self.code.library.clone() };
         let outputs = self.output.iter().map(|output| output.parse::<Output>());
-        let outputs = outputs.collect::<Result<_, _>>().map_err(|error| format!("--output {error}"))?;
+        let outputs = outputs.collect::<Result<Vec<_>, _>>().map_err(|error| format!("--output {error}"))?;
         let labels = self.label.iter().map(|label| match label.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
             _ => Err(format!("--label {label}: expected KEY=VALUE")),
         });
+        // The image of one of several platforms has the architecture in its tag.
+        let longest = if options.platforms.len() > 1 { 128 - "-amd64".len() } else { 128 };
         for tag in &self.tag {
             let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-';
-            if tag.is_empty() || tag.len() > 128 || !tag.chars().all(legal) || tag.starts_with(['.', '-']) {
-                return Err(format!("--tag {tag}: a tag has 1 to 128 letters, digits, `_`, `.` and `-`"));
+            if tag.is_empty() || tag.len() > longest || !tag.chars().all(legal) || tag.starts_with(['.', '-'])
+            {
+                return Err(format!(
+                    "--tag {tag}: a tag has 1 to {longest} letters, digits, `_`, `.` and `-`"
+                ));
             }
+        }
+        if options.platforms.len() > 1
+            && let Some(output) =
+                outputs.iter().find(|output| matches!(output, Output::Archive(ArchiveFormat::Docker, _)))
+        {
+            return Err(format!(
+                "--output {output}: such an archive holds one platform; name one with --platform, or write an oci-archive:"
+            ));
         }
         options.delivery = Delivery {
             push: self.push.as_ref().map(|prefix| prefix.trim_end_matches('/').to_owned()),
@@ -399,17 +402,6 @@ impl LockArguments {
         }
         Ok(options)
     }
-}
-
-/// A URL from a variable. The message does not repeat the value: it may hold a password.
-fn environment_url(name: &str) -> Result<Option<Url>, String> {
-    Ok(environment_urls(name)?.into_iter().next())
-}
-
-/// URLs from a variable, separated by white space.
-fn environment_urls(name: &str) -> Result<Vec<Url>, String> {
-    let value = std::env::var(name).unwrap_or_default();
-    value.split_whitespace().map(|url| url.parse().map_err(|error| format!("{name}: {error}"))).collect()
 }
 
 /// The key of the records, which only the environment gives: arguments are seen by others on the machine.

@@ -13,9 +13,8 @@ use super::base::Base;
 use super::config::{Config, History, RootFs, Runtime};
 use super::error::Error;
 use super::layer::{Layer, descriptor};
-use super::time::rfc3339;
 use super::{MAX_CONFIG_SIZE, MAX_LAYERS};
-use crate::model::{Digest, Platform};
+use crate::model::{Digest, Platform, rfc3339};
 
 /// What `PATH` is where a base says nothing, as runtimes have it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -117,6 +116,8 @@ pub struct Image {
     pub manifest: Document,
     /// What it runs on.
     pub platform: Platform,
+    /// The level of the instruction set, where the base says it.
+    pub variant: Option<String>,
 }
 
 impl Image {
@@ -125,6 +126,7 @@ impl Image {
         let mut platform = OciPlatform::default();
         platform.set_os(Os::Linux);
         platform.set_architecture(Arch::from(self.platform.arch.oci()));
+        platform.set_variant(self.variant.clone());
         let mut descriptor = self.manifest.descriptor();
         descriptor.set_platform(Some(platform));
         descriptor
@@ -166,7 +168,8 @@ pub fn compose(spec: &ImageSpec<'_>) -> Result<Image, Error> {
     });
     let manifest = Document::new(MediaType::ImageManifest, &manifest);
     limit("manifest", &manifest, MAX_MANIFEST_SIZE)?;
-    Ok(Image { config, manifest, platform: spec.platform })
+    let variant = base.config.variant.clone().filter(|variant| !variant.is_empty());
+    Ok(Image { config, manifest, platform: spec.platform, variant })
 }
 
 /// An image index: one name for the images of several platforms, in the order of the platforms.

@@ -16,23 +16,43 @@ const LARGE: u64 = 2 << 20;
 /// How many groups the small ones share at most. Few, since every group is a request more for whoever pulls.
 const GROUPS: usize = 8;
 
-/// Divides distributions, given by name and size of the archive, into at most `budget` layers (at least one). Gives
-/// places in `items`, each once: the large ones alone, in the order of `items`, then the groups, each in that order.
+/// One group of this many is for distributions with compiled parts, so that images for several platforms have the layers
+/// of the others in common.
+const NATIVE_SHARE: usize = 4;
+
+/// A distribution, as far as its layer depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Item<'a> {
+    /// Its name.
+    pub name: &'a PackageName,
+    /// The size of its archive.
+    pub size: u64,
+    /// Whether the archive is the same on every platform.
+    pub pure: bool,
+}
+
+/// Divides distributions into at most `budget` layers (at least one). Gives places in `items`, each once: the large ones
+/// alone, in the order of `items`, then the groups, each in that order.
 ///
-/// A small one's group follows from its own name and the budget; nothing that happens to others can move it. Where
-/// more are large than there is room for, the smallest of those join the groups.
-pub fn group(items: &[(&PackageName, u64)], budget: usize) -> Vec<Vec<usize>> {
+/// A small one's group follows from its own name, whether it is pure, and the budget; nothing that happens to others can
+/// move it. Where more are large than there is room for, the smallest of those join the groups.
+pub fn group(items: &[Item<'_>], budget: usize) -> Vec<Vec<usize>> {
     let groups = GROUPS.min(budget / 4).max(1);
+    let native = groups / NATIVE_SHARE;
     let room = budget.saturating_sub(groups);
-    let mut large: Vec<usize> = (0..items.len()).filter(|&i| items[i].1 >= LARGE).collect();
-    large.sort_by(|&a, &b| items[b].1.cmp(&items[a].1).then(items[a].0.cmp(items[b].0)));
+    let mut large: Vec<usize> = (0..items.len()).filter(|&i| items[i].size >= LARGE).collect();
+    large.sort_by(|&a, &b| items[b].size.cmp(&items[a].size).then(items[a].name.cmp(items[b].name)));
     large.truncate(room);
     large.sort_unstable();
 
     let mut shared = vec![Vec::new(); groups];
-    for (index, (name, _)) in items.iter().enumerate() {
+    for (index, Item { name, pure, .. }) in items.iter().enumerate() {
         if large.binary_search(&index).is_err() {
-            shared[bucket(name, groups)].push(index);
+            let place = match *pure || native == 0 {
+                true => bucket(name, groups - native),
+                false => groups - native + bucket(name, native),
+            };
+            shared[place].push(index);
         }
     }
     large.into_iter().map(|index| vec![index]).chain(shared).filter(|group| !group.is_empty()).collect()
@@ -96,8 +116,16 @@ mod tests {
     }
 
     fn grouped(names: &[PackageName], size: impl Fn(usize) -> u64, budget: usize) -> Vec<Vec<usize>> {
-        let items: Vec<_> = names.iter().enumerate().map(|(i, name)| (name, size(i))).collect();
-        group(&items, budget)
+        let item = |(i, name)| Item { name, size: size(i), pure: i % 3 > 0 };
+        group(&names.iter().enumerate().map(item).collect::<Vec<_>>(), budget)
+    }
+
+    #[test]
+    fn what_is_for_one_platform_stays_apart() {
+        let names = names(90);
+        for group in grouped(&names, |_| 1000, 24) {
+            assert!(group.iter().all(|i| i % 3 > 0) || group.iter().all(|i| i % 3 == 0), "{group:?}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use files::{FileEntry, FileKind, FileSource, files_key, files_layer};
 pub use fragment::{
     Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key, stored_fragment,
 };
-pub use group::{Collision, collisions, group, join_colliding};
+pub use group::{Collision, Item, collisions, group, join_colliding};
 pub use writer::{Attributes, EntryWriter, entries_key};
 
 /// Where the environment is in the image, without the leading `/`.

@@ -1,13 +1,13 @@
 //! Reading a lock. Whoever wrote it, nothing in it is trusted before it is checked.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pep508_rs::{MarkerEnvironment, MarkerTree};
 use url::Url;
 
 use super::document::{Node, Problem, Source};
+use super::marker::Markers;
+use super::merge::fitness;
 use super::{CREATED_BY, Error, Lock};
 use crate::model::{
     Archive, ArchiveKind, Digest, Key, PackageName, Pin, PythonMinor, Target, Version, VersionSpecifiers,
@@ -18,7 +18,7 @@ use crate::model::{
 const LOCK_VERSION: &str = "1.0";
 
 /// What stops a lock from being read.
-enum Failure {
+pub(super) enum Failure {
     Problem(Problem),
     NoFittingWheel { line: Option<u32>, name: PackageName, sdist: Option<String> },
 }
@@ -29,9 +29,17 @@ impl From<Problem> for Failure {
     }
 }
 
-/// Reads the text of the lock at `path`. A lock of ours says what target it is for; one of another tool is read for
-/// `target`.
+/// Reads the text of the lock at `path`. A lock of ours says what targets it is for: the one of the same platform as
+/// `target` is read, or else the first. One of another tool is read for `target`.
 pub fn parse(text: &str, path: &Path, target: Target) -> Result<Lock, Error> {
+    let mut locks = parse_all(text, path, &[target])?;
+    let place = locks.iter().position(|lock| lock.target.platform == target.platform);
+    Ok(locks.swap_remove(place.unwrap_or_default()))
+}
+
+/// Reads the text of the lock at `path` for all its targets, which are never none. One of another tool is read for
+/// `targets`.
+pub fn parse_all(text: &str, path: &Path, targets: &[Target]) -> Result<Vec<Lock>, Error> {
     let name = path.to_string_lossy();
     let source = Source { text, name: &name };
     let unreadable =
@@ -42,13 +50,16 @@ pub fn parse(text: &str, path: &Path, target: Target) -> Result<Lock, Error> {
     let directory = std::path::absolute(path).ok().and_then(|path| Some(path.parent()?.to_owned()));
     let reader = |target: Target| Reader {
         target,
-        environment: target.marker_environment(),
+        markers: Markers::new(target, &root.texts("default-groups").unwrap_or_default()),
         directory: directory.as_deref(),
         foreign: created_by != CREATED_BY,
     };
     if created_by == CREATED_BY {
         return ours(&root)
-            .and_then(|lock| Ok(Lock { pins: reader(lock.target).pins(&root)?, ..lock }))
+            .and_then(|locks| {
+                let pins = |lock: Lock| Ok(Lock { pins: reader(lock.target).pins(&root)?, ..lock });
+                locks.into_iter().map(pins).collect()
+            })
             .map_err(|failure| match failure {
                 Failure::Problem(problem) => unreadable(problem),
                 Failure::NoFittingWheel { line, name, .. } => unreadable(Problem {
@@ -57,60 +68,78 @@ pub fn parse(text: &str, path: &Path, target: Target) -> Result<Lock, Error> {
                 }),
             });
     }
-    reader(target)
-        .for_target(&root)
-        .and_then(|reader| reader.pins(&root))
-        .map(|pins| Lock {
-            target,
-            inputs: None,
-            pins,
-            created_by: shown(&created_by),
-            requirements: Vec::new(),
-        })
-        .map_err(|failure| match failure {
-            Failure::Problem(Problem { line, reason }) => {
-                Error::Foreign { origin: source.origin(line), created_by: shown(&created_by), reason }
-            }
-            Failure::NoFittingWheel { line, name, sdist } => {
-                Error::NoFittingWheel { origin: source.origin(line), name, target, sdist }
-            }
-        })
+    let foreign = |target: Target| {
+        reader(target)
+            .for_target(&root)
+            .and_then(|reader| reader.pins(&root))
+            .map(|pins| Lock {
+                target,
+                inputs: None,
+                pins,
+                created_by: shown(&created_by),
+                requirements: Vec::new(),
+                options: String::new(),
+            })
+            .map_err(|failure| match failure {
+                Failure::Problem(Problem { line, reason }) => {
+                    Error::Foreign { origin: source.origin(line), created_by: shown(&created_by), reason }
+                }
+                Failure::NoFittingWheel { line, name, sdist } => {
+                    Error::NoFittingWheel { origin: source.origin(line), name, target, sdist }
+                }
+            })
+    };
+    targets.iter().copied().map(foreign).collect()
 }
 
 /// A text from a lock as it may be printed.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
 /// What only a lock of ours says; the pins are read later.
-fn ours(root: &Node<'_>) -> Result<Lock, Failure> {
+fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
     let ours = match root.table("tool")? {
         Some(tool) => tool.table("bakehouse")?,
         None => None,
     };
     let ours = ours.ok_or_else(|| root.problem("`tool.bakehouse` is missing"))?;
-    let targets = ours.tables("targets")?;
-    let [target] = &targets[..] else {
-        return Err(ours.problem("`targets` must name exactly one target").into());
-    };
     let mut requirements: Vec<String> = ours.texts("requirements")?.into_iter().map(str::to_owned).collect();
     requirements.sort();
-    Ok(Lock {
-        target: Target {
-            python: target.required_parsed("python")?,
-            platform: target.required_parsed("platform")?,
-            libc: target.required_parsed("libc")?,
-        },
-        inputs: Some(ours.required_parsed::<Key>("inputs")?),
-        pins: Vec::new(),
-        created_by: CREATED_BY.to_owned(),
-        requirements,
-    })
+    let options = ours.text("options")?.unwrap_or_default().to_owned();
+    let mut locks: Vec<Lock> = Vec::new();
+    for entry in ours.tables("targets")? {
+        let target = Target {
+            python: entry.required_parsed("python")?,
+            platform: entry.required_parsed("platform")?,
+            libc: entry.required_parsed("libc")?,
+        };
+        if locks.iter().any(|lock| lock.target.platform == target.platform) {
+            return Err(entry.problem(format!("{} is there more than once", target.platform)).into());
+        }
+        let inputs = match entry.parsed::<Key>("inputs")? {
+            Some(inputs) => inputs,
+            // The only target has it beside it.
+            None => ours.required_parsed::<Key>("inputs")?,
+        };
+        locks.push(Lock {
+            target,
+            inputs: Some(inputs),
+            pins: Vec::new(),
+            created_by: CREATED_BY.to_owned(),
+            requirements: requirements.clone(),
+            options: options.clone(),
+        });
+    }
+    if locks.is_empty() {
+        return Err(ours.problem("`targets` must name what it is for").into());
+    }
+    Ok(locks)
 }
 
 struct Reader<'t> {
     target: Target,
-    environment: MarkerEnvironment,
+    markers: Markers,
     directory: Option<&'t Path>,
     foreign: bool,
 }
@@ -119,7 +148,7 @@ impl Reader<'_> {
     /// Checks that a lock of another tool speaks about the target at all.
     fn for_target(self, root: &Node<'_>) -> Result<Self, Failure> {
         if let Some(specifiers) = root.parsed::<VersionSpecifiers>("requires-python")?
-            && !self.supports_python(&specifiers)
+            && !supports_python(self.target, &specifiers)
         {
             let reason = format!("it is for Python {specifiers}, not {}", self.target.python);
             return Err(root.problem_at("requires-python", reason).into());
@@ -127,7 +156,7 @@ impl Reader<'_> {
         let environments = root.texts("environments")?;
         let mut fits = environments.is_empty();
         for marker in environments {
-            fits |= self.marker(marker).map_err(|reason| root.problem_at("environments", reason))?;
+            fits |= self.markers.holds(marker).map_err(|reason| root.problem_at("environments", reason))?;
         }
         if !fits {
             let reason = format!("none of its environments is {}", self.target);
@@ -136,18 +165,11 @@ impl Reader<'_> {
         Ok(self)
     }
 
-    /// Whether a Python of the target's minor version can satisfy the specifiers; which patch release there will be is
-    /// not known.
-    fn supports_python(&self, specifiers: &VersionSpecifiers) -> bool {
-        let PythonMinor { major, minor } = self.target.python;
-        let release = |patch: u64| Version::new([u64::from(major), u64::from(minor), patch]);
-        (0..100).any(|patch| specifiers.contains(&release(patch)))
-    }
-
-    fn marker(&self, text: &str) -> Result<bool, String> {
-        let marker: MarkerTree =
-            text.parse().map_err(|_| format!("the marker `{}` is not supported", shown(text)))?;
-        Ok(marker.evaluate(&self.environment, &[]))
+    /// Whether an entry is the directory of the lock: the project itself, whose code has layers of its own.
+    fn is_project(&self, package: &Node<'_>) -> Result<bool, Failure> {
+        let Some(directory) = package.table("directory")? else { return Ok(false) };
+        let (Some(path), Some(own)) = (directory.text("path")?, self.directory) else { return Ok(false) };
+        Ok(normalised(&own.join(path)) == normalised(own))
     }
 
     fn pins(&self, root: &Node<'_>) -> Result<Vec<Pin>, Failure> {
@@ -160,8 +182,11 @@ impl Reader<'_> {
         let mut names = BTreeSet::new();
         for package in root.tables("packages")? {
             if let Some(marker) = package.text("marker")?
-                && !self.marker(marker).map_err(|reason| package.problem_at("marker", reason))?
+                && !self.markers.holds(marker).map_err(|reason| package.problem_at("marker", reason))?
             {
+                continue;
+            }
+            if self.foreign && self.is_project(&package)? {
                 continue;
             }
             let pin = self.pin(&package)?;
@@ -188,7 +213,7 @@ impl Reader<'_> {
         }
         let requires_python = package.parsed::<VersionSpecifiers>("requires-python")?;
         if let Some(specifiers) = requires_python.as_ref().filter(|_| self.foreign)
-            && !self.supports_python(specifiers)
+            && !supports_python(self.target, specifiers)
         {
             let reason = format!("`{name}` is for Python {specifiers}, not {}", self.target.python);
             return Err(package.problem_at("requires-python", reason).into());
@@ -238,11 +263,10 @@ impl Reader<'_> {
         let mut best = None;
         for entry in package.tables("wheels")? {
             let archive = self.archive(&entry)?;
-            let ArchiveKind::Wheel(wheel) = &archive.kind else {
+            if !matches!(archive.kind, ArchiveKind::Wheel(_)) {
                 return Err(entry.problem(format!("{} is not a wheel", shown(&archive.file_name))).into());
-            };
-            let Some(rank) = self.target.wheel_rank(wheel) else { continue };
-            let order = (rank, Reverse(wheel.build.clone()), archive.file_name.clone());
+            }
+            let Some(order) = fitness(&self.target, &archive) else { continue };
             if best.as_ref().is_none_or(|(known, _)| order < *known) {
                 best = Some((order, archive));
             }
@@ -302,12 +326,20 @@ impl Reader<'_> {
     }
 }
 
-fn is_usable(url: &Url) -> bool {
+/// Whether a Python of the target's minor version can satisfy the specifiers; which patch release there will be is not
+/// known.
+pub(super) fn supports_python(target: Target, specifiers: &VersionSpecifiers) -> bool {
+    let PythonMinor { major, minor } = target.python;
+    let release = |patch: u64| Version::new([u64::from(major), u64::from(minor), patch]);
+    (0..100).any(|patch| specifiers.contains(&release(patch)))
+}
+
+pub(super) fn is_usable(url: &Url) -> bool {
     matches!(url.scheme(), "https" | "http" | "file") && url.username().is_empty() && url.password().is_none()
 }
 
 /// A path without `.` and `..`, judged by its text alone.
-fn normalised(path: &Path) -> std::path::PathBuf {
+pub(super) fn normalised(path: &Path) -> std::path::PathBuf {
     use std::path::Component;
     let mut out = std::path::PathBuf::new();
     for part in path.components() {

@@ -8,8 +8,9 @@ use std::path::{Component, Path};
 use toml_edit::Value;
 use url::Url;
 
+use super::merge::{self, Entry};
 use super::{Error, Lock};
-use crate::model::{Archive, Pin, Target};
+use crate::model::{Archive, Target};
 use crate::net::without_credentials;
 use crate::store::write_atomically;
 
@@ -24,54 +25,85 @@ pub enum Written {
 
 /// The text of a lock that stands in `directory`; local archives are named relative to that.
 pub fn to_toml(lock: &Lock, directory: &Path) -> String {
+    text(lock, std::slice::from_ref(lock), directory)
+}
+
+/// The text of the locks of all targets; `first` is the first of them.
+fn text(first: &Lock, locks: &[Lock], directory: &Path) -> String {
     let mut out = String::new();
-    let Target { python, platform, libc } = lock.target;
-    let environment =
-        format!("sys_platform == 'linux' and platform_machine == '{}'", platform.arch.machine());
+    let environment = |lock: &Lock| {
+        let machine = lock.target.platform.arch.machine();
+        quoted(&format!("sys_platform == 'linux' and platform_machine == '{machine}'"))
+    };
+    let environments: Vec<_> = locks.iter().map(environment).collect();
     // Writing to a string does not fail.
     let _ = writeln!(out, "lock-version = \"1.0\"");
-    let _ = writeln!(out, "environments = [{}]", quoted(&environment));
-    let _ = writeln!(out, "requires-python = {}", quoted(&format!("=={python}.*")));
-    let _ = writeln!(out, "created-by = {}", quoted(&lock.created_by));
-    for pin in &lock.pins {
-        package(&mut out, pin, directory);
+    let _ = writeln!(out, "environments = [{}]", environments.join(", "));
+    let _ = writeln!(out, "requires-python = {}", quoted(&format!("=={}.*", first.target.python)));
+    let _ = writeln!(out, "created-by = {}", quoted(&first.created_by));
+    for entry in merge::entries(locks) {
+        package(&mut out, &entry, directory);
     }
     let _ = writeln!(out, "\n[tool.bakehouse]");
-    if let Some(inputs) = &lock.inputs {
-        let _ = writeln!(out, "inputs = {}", quoted(&inputs.to_string()));
+    let inputs = |lock: &Lock| lock.inputs.as_ref().map(|inputs| quoted(&inputs.to_string()));
+    if let [lock] = locks {
+        if let Some(inputs) = inputs(lock) {
+            let _ = writeln!(out, "inputs = {inputs}");
+        }
+        let _ = writeln!(out, "targets = [{{ {} }}]", target(&lock.target));
+    } else {
+        let target = |lock: &Lock| {
+            let inputs = inputs(lock).map_or_else(String::new, |inputs| format!(", inputs = {inputs}"));
+            format!("{{ {}{inputs} }}", target(&lock.target))
+        };
+        list(&mut out, "targets", locks.iter().map(target));
     }
-    let _ = writeln!(
-        out,
-        "targets = [{{ python = {}, platform = {}, libc = {} }}]",
-        quoted(&python.to_string()),
-        quoted(&platform.to_string()),
-        quoted(&libc.to_string()),
-    );
-    list(&mut out, "requirements", lock.requirements.iter().map(|text| quoted(text)));
+    if !first.options.is_empty() {
+        let _ = writeln!(out, "options = {}", quoted(&first.options));
+    }
+    list(&mut out, "requirements", first.requirements.iter().map(|text| quoted(text)));
     out
 }
 
-fn package(out: &mut String, pin: &Pin, directory: &Path) {
+fn target(Target { python, platform, libc }: &Target) -> String {
+    let [python, platform, libc] = [python.to_string(), platform.to_string(), libc.to_string()];
+    format!("python = {}, platform = {}, libc = {}", quoted(&python), quoted(&platform), quoted(&libc))
+}
+
+fn package(out: &mut String, entry: &Entry<'_>, directory: &Path) {
+    let pin = entry.pin;
     let _ = writeln!(out, "\n[[packages]]");
     let _ = writeln!(out, "name = {}", quoted(pin.name.as_ref()));
     let _ = writeln!(out, "version = {}", quoted(&pin.version.to_string()));
+    if !entry.only.is_empty() {
+        let machine = |target: &Target| format!("platform_machine == '{}'", target.platform.arch.machine());
+        let markers: Vec<_> = entry.only.iter().map(machine).collect();
+        let _ = writeln!(out, "marker = {}", quoted(&markers.join(" or ")));
+    }
     if let Some(requires_python) = &pin.requires_python {
         let _ = writeln!(out, "requires-python = {}", quoted(&requires_python.to_string()));
     }
-    if !pin.dependencies.is_empty() {
-        let names = pin.dependencies.iter().map(|name| format!("{{ name = {} }}", quoted(name.as_ref())));
+    if !entry.dependencies.is_empty() {
+        let names = entry.dependencies.iter().map(|name| format!("{{ name = {} }}", quoted(name.as_ref())));
         list(out, "dependencies", names);
     }
-    let file = archive(&pin.archive, pin.direct_url.as_ref(), directory);
+    let file = |file: &Archive| archive(file, pin.direct_url.as_ref(), directory);
     if pin.direct_url.is_some() {
-        let _ = writeln!(out, "archive = {{ {file} }}");
+        let _ = writeln!(out, "archive = {{ {} }}", file(&pin.archive));
         return;
     }
     if let Some(index) = &pin.index {
         let _ = writeln!(out, "index = {}", quoted(without_credentials(index).as_str()));
     }
-    let name = quoted(&pin.archive.file_name);
-    let _ = writeln!(out, "wheels = [{{ name = {name}, {file} }}]");
+    let wheel =
+        |(name, archive): (&&str, &&Archive)| format!("{{ name = {}, {} }}", quoted(name), file(archive));
+    let wheels: Vec<_> = entry.archives.iter().map(wheel).collect();
+    match &wheels[..] {
+        [wheel] => {
+            let _ = writeln!(out, "wheels = [{wheel}]");
+        }
+        _ => list(out, "wheels", wheels.into_iter()),
+    }
 }
 
 /// Where an archive is, its size and its hash. What the user named by URL is written as the user named it.
@@ -119,7 +151,13 @@ fn quoted(text: &str) -> String {
 
 /// Writes a lock, whole or not at all; a lock that says the same already is left alone.
 pub fn write(path: &Path, lock: &Lock) -> Result<Written, Error> {
-    if let Some(pin) = lock.pins.iter().find(|pin| pin.archive.sha256.is_none()) {
+    write_all(path, std::slice::from_ref(lock))
+}
+
+/// Writes the locks of several targets, all of one Python and made from the same requirements, into one file.
+pub fn write_all(path: &Path, locks: &[Lock]) -> Result<Written, Error> {
+    let Some(first) = locks.first() else { return Ok(Written::Unchanged) };
+    if let Some(pin) = locks.iter().flat_map(|lock| &lock.pins).find(|pin| pin.archive.sha256.is_none()) {
         return Err(Error::Unhashed { name: pin.name.clone() });
     }
     let io = |action: &'static str, path: &Path| {
@@ -128,7 +166,7 @@ pub fn write(path: &Path, lock: &Lock) -> Result<Written, Error> {
     };
     let absolute = std::path::absolute(path).map_err(io("find", path))?;
     let directory = absolute.parent().unwrap_or(&absolute);
-    let text = to_toml(lock, directory);
+    let text = text(first, locks, directory);
     if fs::read(&absolute).is_ok_and(|known| known == text.as_bytes()) {
         return Ok(Written::Unchanged);
     }

@@ -151,6 +151,33 @@ pub fn run(command: &mut Command) -> Ran {
 
 /// Writes an OCI layout with one image of one layer.
 pub fn write_layout(path: &Path, files: &[(&str, &str, u32)]) {
+    write_layout_for("amd64", path, files);
+}
+
+/// A file of a base image: its path, content and mode.
+pub type BaseFile<'f> = (&'f str, &'f str, u32);
+
+/// Writes an OCI layout whose only name is an image index with an image for each architecture.
+pub fn write_index_layout(path: &Path, images: &[(&str, &[BaseFile<'_>])]) {
+    let entry = |(architecture, files): &(&str, &[BaseFile<'_>])| {
+        write_layout_for(architecture, path, files);
+        let index: Value = serde_json::from_slice(&fs::read(path.join("index.json")).unwrap()).unwrap();
+        let mut entry = index["manifests"][0].clone();
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    let entries: Vec<Value> = images.iter().map(entry).collect();
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": entries}).to_string();
+    let digest = Digest::of(index.as_bytes());
+    fs::write(path.join("blobs/sha256").join(digest.hex()), &index).unwrap();
+    let entry = json!({"mediaType": media_type, "digest": digest, "size": index.len()});
+    fs::write(path.join("index.json"), json!({"schemaVersion": 2, "manifests": [entry]}).to_string())
+        .unwrap();
+}
+
+/// Writes an OCI layout with one image of one layer, for an architecture.
+pub fn write_layout_for(architecture: &str, path: &Path, files: &[(&str, &str, u32)]) {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, content, mode) in files {
         let mut header = tar::Header::new_ustar();
@@ -177,7 +204,7 @@ pub fn write_layout(path: &Path, files: &[(&str, &str, u32)]) {
         descriptor
     };
     let config = json!({
-        "architecture": "amd64", "os": "linux",
+        "architecture": architecture, "os": "linux",
         "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]},
     });
