@@ -12,6 +12,9 @@ use bakehouse::model::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "conform.rs"]
+mod conform;
+
 use super::http::Server;
 use super::wheel::BuiltWheel;
 
@@ -106,6 +109,12 @@ impl World {
     pub fn succeed(&self, arguments: &[&str]) -> Value {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}\n{}", ran.stderr);
+        if arguments.first() == Some(&"build") {
+            arguments
+                .iter()
+                .filter_map(|text| text.strip_prefix("oci:"))
+                .for_each(|layout| conform::layout(Path::new(layout)));
+        }
         ran.report
     }
 
