@@ -109,11 +109,8 @@ impl World {
     pub fn succeed(&self, arguments: &[&str]) -> Value {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}\n{}", ran.stderr);
-        if arguments.first() == Some(&"build") {
-            arguments
-                .iter()
-                .filter_map(|text| text.strip_prefix("oci:"))
-                .for_each(|layout| conform::layout(Path::new(layout)));
+        for output in arguments.windows(2).filter(|pair| arguments[0] == "build" && pair[0] == "--output") {
+            output[1].strip_prefix("oci:").into_iter().for_each(|layout| conform::layout(Path::new(layout)));
         }
         ran.report
     }
