@@ -395,7 +395,7 @@ fn insert(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) {
 }
 
 fn read(root: &Path) {
-    let selection = Selection { branch: Some("main".to_owned()) };
+    let selection = Selection { branch: Some("main".to_owned()), ..Selection::default() };
     match members(root) {
         Ok(None) => {
             if let Err(error) = discover_with(root, &selection, &|_| None) {

@@ -416,7 +416,7 @@ fn a_thread_that_blocks_can_ask() {
 #[test]
 fn an_index_must_be_on_the_web() {
     let setup = Setup::new();
-    let settings = Settings { index_url: Url::parse("file:///simple/").unwrap(), extra_index_urls: vec![] };
+    let settings = Settings { index_url: Url::parse("file:///simple/").unwrap(), ..Settings::default() };
     let error = Index::new(settings, Client::new(true).unwrap(), setup.store()).unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Usage);
 }

@@ -144,8 +144,11 @@ async fn a_direct_url_may_be_a_local_file() {
     assert!(matches!(error, Error::Disagrees { .. }), "{error}");
     let absent = url.join("foo-2.0-py3-none-any.whl").unwrap();
     assert!(matches!(index.url_archive(&foo(), &absent).await.unwrap_err(), Error::File { .. }));
-    for bad in ["https://host.example/foo-1.0.tar.gz", "git+https://host.example/foo-1.0-py3-none-any.whl"] {
-        let error = index.url_archive(&foo(), &Url::parse(bad).unwrap()).await.unwrap_err();
-        assert!(matches!(error, Error::DirectUrl { .. }), "{error}");
-    }
+    let vcs = Url::parse("git+https://host.example/foo-1.0-py3-none-any.whl").unwrap();
+    let error = index.url_archive(&foo(), &vcs).await.unwrap_err();
+    assert!(matches!(error, Error::DirectUrl { .. }), "{error}");
+    let sdist = Url::parse("https://host.example/foo-1.0.tar.gz").unwrap();
+    let error = index.url_archive(&foo(), &sdist).await.unwrap_err();
+    assert!(matches!(error, Error::SourceDistribution { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("foo-1.0.tar.gz"), "{error}");
 }

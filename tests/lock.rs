@@ -57,10 +57,12 @@ fn inputs<'a>(requirements: &'a [Requirement], hashes: &'a BTreeMap<PackageName,
     Inputs {
         requirements,
         constraints: &[],
+        overrides: &[],
         hashes,
         target: target(),
-        options: "prerelease=if-necessary-or-explicit",
+        options: "",
         indexes: &[],
+        sources: &[],
     }
 }
 
@@ -184,12 +186,15 @@ fn a_lock_is_fresh_while_its_inputs_are_the_same() {
     let indexes: Vec<Url> = vec!["https://u:p@index.example/simple/".parse().unwrap()];
     for changed in [
         Inputs { constraints: &before, ..inputs(&before, &none) },
-        Inputs { options: "prerelease=allow", ..inputs(&before, &none) },
+        Inputs { overrides: &before, ..inputs(&before, &none) },
+        Inputs { sources: &["no-index".to_owned()], ..inputs(&before, &none) },
         Inputs { indexes: &indexes, ..inputs(&before, &none) },
         inputs(&before, &hashes),
     ] {
         assert!(reason(&changed).contains("changed since it was made"));
     }
+    let options = Inputs { options: "prerelease=allow", ..inputs(&before, &none) };
+    assert_eq!(reason(&options), "it was made with the default options, not with `prerelease=allow`");
     let without: Vec<Url> = vec!["https://index.example/simple/".parse().unwrap()];
     assert_eq!(
         Inputs { indexes: &indexes, ..inputs(&before, &none) }.key(),
@@ -349,7 +354,7 @@ fn what_a_foreign_lock_cannot_give_is_told() {
             "created-by = \"uv\"\nenvironments = [\"sys_platform == 'win32'\"]",
             "none of its environments",
         ),
-        ("sys_platform == 'win32'", "'x' in extras", "is not supported"),
+        ("sys_platform == 'win32'", "'x' in platforms", "is not supported"),
         ("archive = {", "vcs = {", "comes from a vcs entry"),
         ("name = \"six\"", "name = \"num-py\"", "is not a wheel of"),
     ] {

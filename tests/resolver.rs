@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use bakehouse::model::{Digest, ExitCode, Origin, PackageName, Requirement, Target, Version};
-use bakehouse::resolve::{self, Error, Options, PrereleaseMode, Request, Resolution};
+use bakehouse::resolve::{self, Error, Options, PrereleaseMode, Request, Resolution, Strategy};
 
 #[path = "support/memory_index.rs"]
 mod memory_index;
@@ -16,6 +16,7 @@ use memory_index::{MemoryIndex, Release};
 struct Ask {
     requirements: Vec<Requirement>,
     constraints: Vec<Requirement>,
+    overrides: Vec<Requirement>,
     preferences: BTreeMap<PackageName, Version>,
     hashes: BTreeMap<PackageName, Vec<Digest>>,
     options: Options,
@@ -37,6 +38,11 @@ impl Ask {
         self
     }
 
+    fn overridden(mut self, overrides: &[&str]) -> Self {
+        self.overrides = stated("overrides.txt", overrides);
+        self
+    }
+
     fn preferring(mut self, name: &str, version: &str) -> Self {
         self.preferences.insert(name.parse().unwrap(), version.parse().unwrap());
         self
@@ -46,6 +52,7 @@ impl Ask {
         let request = Request {
             requirements: &self.requirements,
             constraints: &self.constraints,
+            overrides: &self.overrides,
             target: Target {
                 python: "3.11".parse().unwrap(),
                 platform: "linux/amd64".parse().unwrap(),
@@ -173,6 +180,83 @@ fn constraints_limit_only_what_is_required_anyway() {
     let error = Ask::of(&["b==2"]).constrained(&["b<2"]).error(&index).to_string();
     assert!(error.contains("you require b==2 (pyproject.toml:1)"), "{error}");
     assert!(error.contains("you constrain b<2 (constraints.txt:1)"), "{error}");
+}
+
+#[test]
+fn an_override_replaces_what_anyone_requires() {
+    let mut index = MemoryIndex::of(&[
+        ("a 1", &["b<2", "c; sys_platform == 'win32'", "d"]),
+        ("b 1", &[]),
+        ("b 2", &[]),
+        ("c 1", &[]),
+        ("d 1", &[]),
+    ]);
+    let extras = [("x".to_owned(), vec!["b<2".to_owned()])];
+    index.add("e", "1", Release { extras: extras.into(), ..Release::default() });
+    assert_eq!(Ask::of(&["a"]).overridden(&["b>=2"]).pins(&index), ["a==1", "b==2", "d==1"]);
+    assert_eq!(Ask::of(&["a", "b==1"]).overridden(&["b>=2"]).pins(&index), ["a==1", "b==2", "d==1"]);
+    // It counts wherever the requirement stands, as with uv; and not at all where its own marker does not hold.
+    assert_eq!(Ask::of(&["a"]).overridden(&["c"]).pins(&index), ["a==1", "b==1", "c==1", "d==1"]);
+    let never = ["d; sys_platform == 'win32'"];
+    assert_eq!(Ask::of(&["a", "d"]).overridden(&never).pins(&index), ["a==1", "b==1"]);
+    // What only an extra requires is not required without it.
+    assert_eq!(Ask::of(&["e"]).overridden(&["b>=2"]).pins(&index), ["e==1"]);
+    assert_eq!(Ask::of(&["e[x]"]).overridden(&["b>=2"]).pins(&index), ["b==2", "e==1"]);
+    let error = Ask::of(&["a", "c"]).overridden(&["b>=3"]).error(&index).to_string();
+    assert!(error.contains("a==1 depends on b>=3 (by your override at overrides.txt:1)"), "{error}");
+}
+
+#[test]
+fn the_oldest_versions_may_be_wanted() {
+    let index = MemoryIndex::of(&[
+        ("a 1", &["b"]),
+        ("a 2", &["b"]),
+        ("a 2.5b1", &["b"]),
+        ("a 3", &["b"]),
+        ("b 0.9rc1", &[]),
+        ("b 1", &[]),
+        ("b 2", &[]),
+    ]);
+    let with = |requirements: &[&str], strategy: Strategy| {
+        let mut ask = Ask::of(requirements);
+        ask.options.strategy = strategy;
+        ask.pins(&index)
+    };
+    assert_eq!(with(&["a>1"], Strategy::Highest), ["a==3", "b==2"]);
+    assert_eq!(with(&["a>1"], Strategy::Lowest), ["a==2", "b==1"]);
+    assert_eq!(with(&["a>1"], Strategy::LowestDirect), ["a==2", "b==2"]);
+    assert_eq!(with(&["a>2,<3", "b<2"], Strategy::LowestDirect), ["a==2.5b1", "b==1"]);
+}
+
+#[test]
+fn what_was_uploaded_later_is_not_there() {
+    let mut index = MemoryIndex::default();
+    for (version, uploaded) in [
+        ("1", Some("2024-01-31T23:59:59.9Z")),
+        ("2", Some("2024-02-01T00:00:00Z")),
+        ("3", Some("2024-02-01T01:00:00+02:00")),
+        ("4", None),
+        ("5", Some("soon")),
+    ] {
+        index.add("a", version, Release { uploaded: uploaded.map(str::to_owned), ..Release::default() });
+    }
+    index.at_url("https://files.example/a-4-py3-none-any.whl", "a-4-py3-none-any.whl");
+    let at = |requirement: &str, time: &str| {
+        let mut ask = Ask::of(&[requirement]);
+        ask.options.exclude_newer = Some(time.parse().unwrap());
+        ask
+    };
+    assert_eq!(at("a", "2024-01-31").pins(&index), ["a==3"]);
+    assert_eq!(at("a!=3", "2024-01-31").pins(&index), ["a==1"]);
+    assert_eq!(at("a", "2024-02-01T00:00:01Z").pins(&index), ["a==3"]);
+    assert_eq!(at("a<3", "2024-02-01T00:00:01Z").pins(&index), ["a==2"]);
+    let direct = "a @ https://files.example/a-4-py3-none-any.whl";
+    assert_eq!(at(direct, "2020-01-01").pins(&index), ["a==4"], "what the user names is there");
+    let error = at("a==4", "2030-01-01").error(&index);
+    assert!(error.to_string().contains("a==4 has no time of upload on its index"), "{error}");
+    let error = at("a==2", "2024-01-31").error(&index);
+    assert!(error.to_string().contains("a==2 was not published before 2024-02-01T00:00:00Z"), "{error}");
+    assert!(error.hint().unwrap().contains("--exclude-newer"));
 }
 
 #[test]

@@ -37,13 +37,14 @@ fn resolved(requirements: &[Requirement]) -> Resolution {
     let cache = std::env::var_os("CACHE").map_or_else(|| directory.path().to_owned(), Into::into);
     let store = Arc::new(Store::open(&cache).unwrap());
     let index_url = std::env::var("UV_DEFAULT_INDEX").unwrap_or_else(|_| DEFAULT_INDEX_URL.to_owned());
-    let settings = Settings { index_url: index_url.parse().unwrap(), extra_index_urls: Vec::new() };
+    let settings = Settings { index_url: index_url.parse().unwrap(), ..Settings::default() };
     let index = Index::new(settings, Client::new(false).unwrap(), store).unwrap();
     let source = IndexSource::new(index.clone(), runtime.handle().clone());
     let none = (BTreeMap::new(), BTreeMap::new());
     let request = Request {
         requirements,
         constraints: &[],
+        overrides: &[],
         target: target(),
         preferences: &none.0,
         hashes: &none.1,
@@ -95,9 +96,11 @@ fn pip_and_uv_install_from_the_lock() {
     let inputs = Inputs {
         requirements: &requirements,
         constraints: &[],
+        overrides: &[],
         hashes: &none,
         target: target(),
         options: "",
+        sources: &[],
         indexes: &[],
     };
     let path = directory.path().join("pylock.toml");

@@ -138,6 +138,7 @@ fn complaint(scenario: &Scenario) -> Option<String> {
         &Request {
             requirements: &scenario.requirements,
             constraints: &[],
+            overrides: &[],
             target: scenario.target,
             preferences: &none.0,
             hashes: &none.1,

@@ -10,12 +10,12 @@ use url::Url;
 use super::code::Parts;
 use super::records::Records;
 use super::report::Report;
-use super::{Error, Event, Goal, Options, Progress};
-use crate::index::{self, Index};
-use crate::net;
+use super::{Error, Event, Goal, Options, Progress, resolving};
+use crate::index::Index;
 use crate::project::{CodeReader, Project};
 use crate::registry::Registries;
 use crate::store::Store;
+use crate::{net, resolve};
 
 /// The tools and limits of one run.
 pub struct Context<'a> {
@@ -30,6 +30,10 @@ pub struct Context<'a> {
     pub index: Index,
     /// The indexes in use, without credentials: part of what a lock is made from.
     pub index_urls: Vec<Url>,
+    /// What else says where distributions come from, as canonical text.
+    pub sources: Vec<String>,
+    /// How to resolve.
+    pub resolve_options: resolve::Options,
     pub registries: Registries,
     /// Counts what is read of base images apart from what is sent.
     pub base_registries: Registries,
@@ -64,24 +68,20 @@ impl<'a> Context<'a> {
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
         let store = Arc::new(Store::open(&options.cache_dir)?);
-        let client = net::Client::new(options.offline)?;
+        let client = net::Client::trusting(options.offline, &options.resolving.certificates)?;
         let registries = Registries::new(client.counting_apart(), options.plain_http);
-        let settings = index_settings(options, project);
-        let index_urls = settings
-            .extra_index_urls
-            .iter()
-            .chain([&settings.index_url])
-            .map(net::without_credentials)
-            .collect();
+        let settings = resolving::index_settings(options, project)?;
         let cache_registries = registries.counting_apart();
         Ok(Self {
             options,
             goal,
             project,
+            index_urls: settings.index_urls().iter().map(net::without_credentials).collect(),
+            sources: settings.canonical(),
+            resolve_options: resolving::options(options, project),
             code,
             parts: Parts::default(),
             index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
-            index_urls,
             base_registries: registries.counting_apart(),
             debian: client.counting_apart(),
             records: Records::new(options, &cache_registries)?,
@@ -130,18 +130,6 @@ impl<'a> Context<'a> {
         report.timings.download_ms = self.clocks.download.millis();
         report.timings.assemble_ms = self.clocks.assemble.millis();
         report.timings.push_ms = self.clocks.push.millis();
-    }
-}
-
-/// The command line goes before the project's files, and these before the default.
-fn index_settings(options: &Options, project: &Project) -> index::Settings {
-    let in_files = || project.indexes.index_url.as_ref().map(|(url, _)| url.clone());
-    index::Settings {
-        index_url: options.index_url.clone().or_else(in_files).unwrap_or_else(index::default_index_url),
-        extra_index_urls: match &options.extra_index_urls[..] {
-            [] => project.indexes.extra_index_urls.iter().map(|(url, _)| url.clone()).collect(),
-            urls => urls.to_vec(),
-        },
     }
 }
 

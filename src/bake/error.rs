@@ -75,6 +75,14 @@ pub enum Error {
         /// `missing`, or in what it is stale.
         state: String,
     },
+    /// A lock of another tool does not have what is required, and was to be used.
+    #[error("{path} is stale: nothing in it meets {}", unmet.join(", "))]
+    StaleForeignLock {
+        /// The lock, relative to the project.
+        path: String,
+        /// The requirements.
+        unmet: Vec<String>,
+    },
     /// A lock is for something that the base image is not.
     #[error("{path} is locked for {locked}, but the base image is {base}")]
     LockMismatch {
@@ -183,7 +191,9 @@ impl Error {
             Self::Base(error) => error.exit_code(),
             Self::Resolve { source, .. } => source.exit_code(),
             Self::Lock(error) => error.exit_code(),
-            Self::StaleLock { .. } | Self::LockMismatch { .. } => ExitCode::StaleLock,
+            Self::StaleLock { .. } | Self::StaleForeignLock { .. } | Self::LockMismatch { .. } => {
+                ExitCode::StaleLock
+            }
             Self::Index(error) => error.exit_code(),
             Self::Layer(error) => error.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
@@ -221,10 +231,14 @@ impl Error {
             Self::Resolve { source, .. } => source.hint(),
             Self::Lock(error) => error.hint(),
             Self::StaleLock { .. } => text("run `bakehouse lock` and keep the file with the project"),
+            Self::StaleForeignLock { .. } => text(
+                "lock again with the tool that made it, or run `bakehouse lock --upgrade` for a lock of our own",
+            ),
             Self::LockMismatch { .. } => {
                 text("run `bakehouse lock --upgrade` with the base image that you build on")
             }
             Self::Index(error) => error.hint(),
+            Self::Net(error) => error.hint(),
             Self::Layer(error) => error.hint(),
             Self::Image { source, .. } => source.hint(),
             Self::Deliver { source, .. } => source.hint(),

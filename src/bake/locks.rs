@@ -9,9 +9,9 @@ use futures_util::stream;
 use super::context::Context;
 use super::environments::Unit;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
-use super::{Error, Event, Freshness, Goal, platforms};
+use super::{Error, Event, Freshness, Goal, foreign, platforms};
 use crate::lock::{self, Inputs, Lock};
-use crate::model::{KeyHasher, Libc, PackageName, Platform, Target, Version};
+use crate::model::{KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -28,6 +28,8 @@ pub struct Locked<'p> {
 struct Found {
     /// One for each unit.
     locks: Vec<Lock>,
+    /// Their file, relative to the project.
+    path: String,
     status: LockStatus,
     warnings: Vec<WarningReport>,
 }
@@ -67,7 +69,7 @@ pub async fn lock<'p>(
             project: String::new(),
             component: unit.component.name.clone(),
             steps: unit.environment.steps.clone(),
-            path: unit.environment.lock_path.clone(),
+            path: found.path,
             packages: names.len(),
             status: found.status,
         }));
@@ -108,6 +110,13 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
     {
         return Ok(found);
     }
+    if freshness != Freshness::Upgrade
+        && old.is_empty()
+        && let Some(foreign::Foreign { locks, path }) = foreign::find(context, units).await?
+    {
+        let warnings = foreign::check(units, &locks, &path, freshness)?;
+        return Ok(Found { locks, path, status: LockStatus::Foreign, warnings });
+    }
     if matches!(freshness, Freshness::Require | Freshness::Ignore) {
         return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
     }
@@ -122,7 +131,8 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
         }
     };
     locks.retain(|lock| targets.iter().any(|target| target.platform == lock.target.platform));
-    Ok(Found { locks, status, warnings: warnings.iter().map(Into::into).collect() })
+    let warnings = warnings.iter().map(Into::into).collect();
+    Ok(Found { locks, path: shown.clone(), status, warnings })
 }
 
 /// The locks of all units, if each has one that can be used as it is.
@@ -132,14 +142,15 @@ fn usable(
     old: &[Lock],
     freshness: Freshness,
 ) -> Result<Option<Found>, Error> {
-    let mut found = Found { locks: Vec::new(), status: LockStatus::Fresh, warnings: Vec::new() };
+    let path = units.first().map(|unit| unit.environment.lock_path.clone()).unwrap_or_default();
+    let mut found = Found { locks: Vec::new(), path, status: LockStatus::Fresh, warnings: Vec::new() };
     for unit in units {
         let shown = &unit.environment.lock_path;
         let Some(old) = for_platform(old, unit.target.platform).or(old.first()) else { return Ok(None) };
         let ours = !old.is_foreign();
         let fits = fits(&old.target, &unit.target);
         let state = state(context, unit, old, unit.target);
-        let fresh = state == lock::Freshness::Fresh;
+        let fresh = state == lock::Freshness::Fresh && !is_upgraded(context, old);
         if !ours || fresh || freshness == Freshness::Ignore {
             if !fits {
                 return Err(Error::LockMismatch {
@@ -150,6 +161,7 @@ fn usable(
             }
             if !ours {
                 found.status = LockStatus::Foreign;
+                found.warnings.extend(kept(context, shown, old));
             }
             found.locks.push(old.clone());
             continue;
@@ -163,7 +175,27 @@ fn usable(
         }
         return Ok(None);
     }
+    if found.status == LockStatus::Foreign {
+        found.warnings = foreign::check(units, &found.locks, &found.path, freshness)?;
+    }
     Ok(Some(found))
+}
+
+/// Whether a lock has a package that is to be upgraded.
+pub(super) fn is_upgraded(context: &Context<'_>, lock: &Lock) -> bool {
+    lock.pins.iter().any(|pin| context.options.resolving.upgrades(&pin.name))
+}
+
+/// What to tell where a lock of another tool is not changed although that was asked for.
+fn kept(context: &Context<'_>, shown: &str, lock: &Lock) -> Vec<WarningReport> {
+    if context.options.resolving.upgrade_packages.is_empty() {
+        return Vec::new();
+    }
+    let message = format!(
+        "it was made by {}, so --upgrade-package does not change it: upgrade with that tool, or replace it with --upgrade",
+        lock.created_by
+    );
+    vec![(&Warning::at(Origin::file(shown), message)).into()]
 }
 
 /// The lock for a platform.
@@ -175,13 +207,16 @@ pub(super) fn for_platform(locks: &[Lock], platform: Platform) -> Option<&Lock> 
 /// newer one.
 pub(super) fn state(context: &Context<'_>, unit: &Unit<'_>, old: &Lock, target: Target) -> lock::Freshness {
     let target = if fits(&old.target, &target) { old.target } else { target };
-    lock::freshness(old, &inputs(context, unit, target, &resolve_options()))
+    lock::freshness(old, &inputs(context, unit, target, &context.resolve_options.canonical()))
 }
 
 /// The lock at `path` for all its targets; empty if there is none.
 fn read(path: &Path, shown: &str, targets: &[Target]) -> Result<Vec<Lock>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(lock::parse_all(&text, Path::new(shown), targets)?),
+        Ok(text) => {
+            // Paths in it are relative to where it is; messages name it as the user does.
+            Ok(lock::parse_all(&text, path, targets).map_err(|error| error.in_file(shown))?)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(lock::Error::Io { action: "read", path: path.to_owned(), source }.into()),
     }
@@ -198,15 +233,13 @@ pub(super) fn inputs<'i>(
     Inputs {
         requirements: &environment.requirements,
         constraints: &environment.constraints,
+        overrides: &environment.overrides,
         hashes: &environment.hashes,
         target,
         options,
         indexes: &context.index_urls,
+        sources: &context.sources,
     }
-}
-
-pub(super) fn resolve_options() -> String {
-    resolve::Options::default().canonical()
 }
 
 /// Whether what is locked for one target runs on another: the same Python and platform, and no newer a C library.
@@ -235,21 +268,30 @@ pub(super) async fn resolve(
         name += &format!(" for {}", target.platform);
     }
     context.event(Event::Resolving(&name));
+    let upgraded = &context.options.resolving.upgrade_packages;
     let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current());
     let requirements = unit.environment.requirements.clone();
-    let constraints = unit.environment.constraints.clone();
+    let mut constraints = unit.environment.constraints.clone();
+    constraints.extend(upgraded.iter().filter(|one| one.pep508.version_or_url.is_some()).cloned());
+    let overrides = unit.environment.overrides.clone();
+    let options = context.resolve_options;
     let hashes = unit.environment.hashes.clone();
     let solve = move || {
         let request = resolve::Request {
             requirements: &requirements,
             constraints: &constraints,
+            overrides: &overrides,
             target,
             preferences: &preferences,
             hashes: &hashes,
-            options: resolve::Options::default(),
+            options,
         };
         resolve::resolve(&request, &source)
     };
     let solved = tokio::task::spawn_blocking(solve).await.map_err(Error::Worker)?;
-    solved.map_err(|source| Error::Resolve { unit: name, source })
+    let mut resolution = solved.map_err(|source| Error::Resolve { unit: name, source })?;
+    for pin in &mut resolution.pins {
+        pin.archive = context.index.hashed(&pin.archive).await?;
+    }
+    Ok(resolution)
 }

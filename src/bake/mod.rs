@@ -11,6 +11,7 @@ mod debian;
 mod deliver;
 mod environments;
 mod error;
+mod foreign;
 mod images;
 mod installed;
 mod locks;
@@ -20,6 +21,7 @@ mod platforms;
 mod progress;
 mod records;
 mod report;
+mod resolving;
 mod settings;
 mod several;
 mod skeleton;
@@ -34,6 +36,7 @@ pub use report::{
     PackageReport, PlannedReport, PlatformReport, Report, RequestReport, Role, Timings, Transfer,
     TransferReport, WarningReport,
 };
+pub use resolving::{Resolving, Sources};
 
 use context::Context;
 
@@ -79,10 +82,11 @@ async fn projects(
     failures: &mut Vec<Error>,
 ) -> Result<(), Error> {
     let variables = |name: &str| std::env::var(name).ok();
-    let selection = match &options.branch {
-        Some(branch) => project::Selection { branch: Some(branch.clone()) },
+    let mut selection = match &options.branch {
+        Some(branch) => project::Selection { branch: Some(branch.clone()), ..Default::default() },
         None => project::Selection::detect(&options.project, &variables),
     };
+    options.resolving.select(&mut selection);
     report.revision = context::revision(&options.project);
     if let Some(members) = project::members(&options.project)? {
         return several::stages(options, goal, progress, members, &selection, report, failures).await;

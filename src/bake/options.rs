@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use url::Url;
 
-use super::CacheKey;
+use super::{CacheKey, Resolving};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
 use crate::project::{CodeOptions, Settings};
@@ -136,10 +136,8 @@ pub struct Options {
     pub python: Option<PythonMinor>,
     /// The platforms, each once, sorted; at least one.
     pub platforms: Vec<Platform>,
-    /// The Python index; goes before what the project's files say. May hold credentials.
-    pub index_url: Option<Url>,
-    /// Further indexes. May hold credentials.
-    pub extra_index_urls: Vec<Url>,
+    /// How distributions are chosen and where they come from.
+    pub resolving: Resolving,
     /// What to do about a stale lock.
     pub freshness: Freshness,
     /// What goes into the code layers.

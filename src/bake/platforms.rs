@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::context::Context;
 use super::environments::Unit;
-use super::locks::{self, for_platform, inputs, resolve_options, state};
+use super::locks::{self, for_platform, inputs, is_upgraded, state};
 use super::{Error, Freshness};
 use crate::lock::{self, Lock};
 use crate::model::{PackageName, Target, Version, Warning};
@@ -13,6 +13,8 @@ use crate::model::{PackageName, Target, Version, Warning};
 struct Part<'o> {
     target: Target,
     old: Option<&'o Lock>,
+    /// What was locked before and may stay.
+    before: Preferences,
     /// What is locked, once it is known.
     lock: Option<Lock>,
     /// Whether it was resolved now.
@@ -33,12 +35,15 @@ pub async fn resolve(
     let keeps = freshness != Freshness::Upgrade;
     let mut warnings = Vec::new();
     let mut parts = parts(units, old);
+    let options = context.resolve_options.canonical();
     for part in &mut parts {
-        let fresh =
-            part.old.filter(|old| keeps && state(context, unit, old, part.target) == lock::Freshness::Fresh);
-        part.lock = fresh.cloned();
-        if !keeps {
-            part.old = None;
+        let Some(old) = part.old.filter(|_| keeps) else { continue };
+        let is_fresh = state(context, unit, old, part.target) == lock::Freshness::Fresh;
+        part.lock = (is_fresh && !is_upgraded(context, old)).then(|| old.clone());
+        // What was chosen by other options is no reason to choose it again.
+        if old.options == options {
+            part.before = versions(old);
+            part.before.retain(|name, _| !context.options.resolving.upgrades(name));
         }
     }
     for place in 0..parts.len() {
@@ -57,7 +62,10 @@ pub async fn resolve(
 
 /// One for each platform.
 fn parts<'o>(units: &[Unit<'_>], old: &'o [Lock]) -> Vec<Part<'o>> {
-    let part = |target: Target, old| Part { target, old, lock: None, resolved: false };
+    let part = |target: Target, old| {
+        let before = Preferences::new();
+        Part { target, old, before, lock: None, resolved: false }
+    };
     let ours = |lock: &&Lock| !lock.is_foreign();
     let mut parts: Vec<_> = units
         .iter()
@@ -82,16 +90,16 @@ async fn solve(
 ) -> Result<Lock, Error> {
     let resolution = locks::resolve(context, unit, target, preferences).await?;
     warnings.extend(resolution.warnings);
-    Ok(Lock::new(&inputs(context, unit, target, &resolve_options()), resolution.pins))
+    let options = context.resolve_options.canonical();
+    Ok(Lock::new(&inputs(context, unit, target, &options), resolution.pins))
 }
 
 /// What a part prefers: its own old pins, but where the leader's version is new, that.
 fn preferences(part: &Part<'_>, leader: Option<&Part<'_>>) -> Preferences {
-    let mut preferences = part.old.map(versions).unwrap_or_default();
+    let mut preferences = part.before.clone();
     let Some(leader) = leader else { return preferences };
-    let before = leader.old.map(versions).unwrap_or_default();
     for (name, version) in leader.lock.as_ref().map(versions).unwrap_or_default() {
-        if before.get(&name) != Some(&version) || !preferences.contains_key(&name) {
+        if leader.before.get(&name) != Some(&version) || !preferences.contains_key(&name) {
             preferences.insert(name, version);
         }
     }
@@ -111,11 +119,10 @@ async fn agree(
     if !first.resolved || !second.resolved {
         return Ok(());
     }
-    let before = first.old.map(versions).unwrap_or_default();
     let mut differing = differing(known, other);
     differing.retain(|name, _| {
         let chosen = known.pins.iter().find(|pin| pin.name == *name).map(|pin| &pin.version);
-        before.get(name) != chosen
+        first.before.get(name) != chosen
     });
     if differing.is_empty() {
         return Ok(());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use super::resolving::ResolvingArguments;
 use crate::bake::{CacheKey, Debian, Delivery, Freshness, Options, Output, RemoteCache};
 use crate::base::Source;
 use crate::model::{Platform, PythonMinor};
@@ -120,12 +121,6 @@ pub struct ProjectArguments {
     /// The platforms to build for: linux/amd64, linux/arm64, or both with a comma between.
     #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64", value_delimiter = ',')]
     pub platform: Vec<Platform>,
-    /// The Python index instead of the public one.
-    #[arg(long, value_name = "URL")]
-    pub index_url: Option<Url>,
-    /// A further index, asked before the main one (repeatable).
-    #[arg(long, value_name = "URL")]
-    pub extra_index_url: Vec<Url>,
     /// Use no network; what the store does not hold is an error.
     #[arg(long)]
     pub offline: bool,
@@ -137,6 +132,8 @@ pub struct ProjectArguments {
     pub jobs: Option<u16>,
     #[command(flatten)]
     cache: CacheArguments,
+    #[command(flatten)]
+    resolving: ResolvingArguments,
 }
 
 /// What goes into the code layers.
@@ -236,10 +233,10 @@ pub struct BuildArguments {
     #[arg(long)]
     verify_cache: bool,
     /// Fail if a lock is stale or missing, instead of locking.
-    #[arg(long, conflicts_with_all = ["frozen", "upgrade"])]
+    #[arg(long, conflicts_with_all = ["frozen", "upgrade", "upgrade_package"])]
     locked: bool,
     /// Use the locks as they are, without asking whether they are stale.
-    #[arg(long, conflicts_with = "upgrade")]
+    #[arg(long, conflicts_with_all = ["upgrade", "upgrade_package"])]
     frozen: bool,
     /// Lock anew, without preferring the versions of the old lock.
     #[arg(long)]
@@ -267,7 +264,7 @@ pub struct LockArguments {
     #[command(flatten)]
     project: ProjectArguments,
     /// Write nothing; fail if a lock is stale or missing.
-    #[arg(long, conflicts_with = "upgrade")]
+    #[arg(long, conflicts_with_all = ["upgrade", "upgrade_package"])]
     pub check: bool,
     /// Lock anew, without preferring the versions of the old lock.
     #[arg(long)]
@@ -295,16 +292,7 @@ impl ProjectArguments {
             debian: self.debian.options(),
             python: self.python,
             platforms: self.platform.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
-            index_url: self
-                .index_url
-                .clone()
-                .or(environment_url("PIP_INDEX_URL")?)
-                .or(environment_url("UV_DEFAULT_INDEX")?)
-                .or(environment_url("UV_INDEX_URL")?),
-            extra_index_urls: match &self.extra_index_url[..] {
-                [] => environment_urls("PIP_EXTRA_INDEX_URL")?,
-                urls => urls.to_vec(),
-            },
+            resolving: self.resolving.resolving()?,
             freshness: Freshness::Update,
             code: CodeOptions::default(),
             delivery: Delivery::default(),
@@ -414,17 +402,6 @@ impl LockArguments {
         }
         Ok(options)
     }
-}
-
-/// A URL from a variable. The message does not repeat the value: it may hold a password.
-fn environment_url(name: &str) -> Result<Option<Url>, String> {
-    Ok(environment_urls(name)?.into_iter().next())
-}
-
-/// URLs from a variable, separated by white space.
-fn environment_urls(name: &str) -> Result<Vec<Url>, String> {
-    let value = std::env::var(name).unwrap_or_default();
-    value.split_whitespace().map(|url| url.parse().map_err(|error| format!("{name}: {error}"))).collect()
 }
 
 /// The key of the records, which only the environment gives: arguments are seen by others on the machine.

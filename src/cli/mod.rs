@@ -2,8 +2,10 @@
 
 mod args;
 mod cache;
+mod configuration;
 mod output;
 mod progress;
+mod resolving;
 
 use std::process::ExitCode as ProcessCode;
 

@@ -13,9 +13,8 @@ use super::base::Base;
 use super::config::{Config, History, RootFs, Runtime};
 use super::error::Error;
 use super::layer::{Layer, descriptor};
-use super::time::rfc3339;
 use super::{MAX_CONFIG_SIZE, MAX_LAYERS};
-use crate::model::{Digest, Platform};
+use crate::model::{Digest, Platform, rfc3339};
 
 /// What `PATH` is where a base says nothing, as runtimes have it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -9,7 +9,6 @@ mod compose;
 mod config;
 mod error;
 mod layer;
-mod time;
 
 pub use base::Base;
 pub use compose::{Document, Image, ImageSpec, compose, image_index};

@@ -9,7 +9,7 @@ use reqwest::{RequestBuilder, header::HeaderName};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::packed::{Listed, Reader, pack, put_number, put_text, unpack};
+use super::packed::{Listed, Reader, WEB, pack, put_number, put_text, unpack};
 use super::releases::Releases;
 use crate::model::{Digest, Key};
 use crate::store::{self, Store};
@@ -126,7 +126,7 @@ impl StoredPage {
     pub(super) fn releases(&self, name: &PackageName, index: &Url) -> Option<Option<Releases>> {
         match self.bytes.get(self.rest_at)? {
             0 => Some(None),
-            _ => unpack(name, index, Arc::clone(&self.bytes), self.rest_at + 1).map(Some),
+            _ => unpack(name, index, (Arc::clone(&self.bytes), self.rest_at + 1), WEB).map(Some),
         }
     }
 

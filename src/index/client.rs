@@ -1,5 +1,6 @@
 //! The face of the room.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,10 +13,12 @@ use url::Url;
 use super::cache::Freshness;
 use super::download::{self, Download, Downloaded};
 use super::flights::Flights;
+use super::links::Links;
 use super::lookup::Source;
 use super::metadata::{Memo, Metadata};
 use super::probe::Ranges;
 use super::releases::{ReleaseFile, Releases};
+use super::settings::{Settings, Strategy};
 use super::web::Web;
 use super::{Error, probe};
 use crate::model::{Archive, Digest, Key};
@@ -36,25 +39,6 @@ pub fn default_index_url() -> Url {
 /// The most speculative requests under way at once; what someone waits for is not held up by them.
 const SPECULATION: usize = 24;
 
-/// Which indexes to use. The URLs may hold credentials.
-#[derive(Clone)]
-pub struct Settings {
-    /// The main index, asked last.
-    pub index_url: Url,
-    /// Further indexes, asked first, in this order.
-    pub extra_index_urls: Vec<Url>,
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let extra: Vec<String> = self.extra_index_urls.iter().map(net::redacted).collect();
-        f.debug_struct("Settings")
-            .field("index_url", &net::redacted(&self.index_url))
-            .field("extra_index_urls", &extra)
-            .finish()
-    }
-}
-
 /// What went over the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -72,6 +56,9 @@ pub struct Index(Arc<Inner>);
 
 struct Inner {
     sources: Vec<Source>,
+    pinned: BTreeMap<PackageName, Source>,
+    links: Vec<Links>,
+    strategy: Strategy,
     web: Web,
     store: Arc<Store>,
     memo: Arc<Memo>,
@@ -92,11 +79,13 @@ impl fmt::Debug for Index {
 impl Index {
     /// An index by its settings. Asks nothing yet.
     pub fn new(settings: Settings, client: net::Client, store: Arc<Store>) -> Result<Self, Error> {
-        let mut urls = settings.extra_index_urls;
-        urls.push(settings.index_url);
+        let pinned = settings.pinned.iter().map(|(name, url)| Ok((name.clone(), Source::new(url)?)));
         Ok(Self(Arc::new(Inner {
-            sources: urls.iter().map(Source::new).collect::<Result<_, _>>()?,
-            web: Web::new(&client, &urls),
+            sources: settings.index_urls().iter().map(Source::new).collect::<Result<_, _>>()?,
+            pinned: pinned.collect::<Result<_, Error>>()?,
+            links: settings.find_links.iter().map(Links::new).collect::<Result<_, _>>()?,
+            strategy: settings.strategy,
+            web: Web::new(&client, &settings),
             store,
             memo: Arc::default(),
             ranges: Ranges::default(),
@@ -108,21 +97,76 @@ impl Index {
         })))
     }
 
-    /// The releases of a project, from the first index that has it.
+    /// The releases of a project: from the index that it is pinned to, otherwise from the first index that has it (or
+    /// from all, by the strategy) and the lists of links.
     pub async fn releases(&self, name: &PackageName) -> Result<Arc<Releases>, Error> {
-        let this = &*self.0;
         let work = async {
-            for source in &this.sources {
-                if let Some(releases) = source.releases(name, &this.web, &this.store).await? {
-                    return Ok(releases);
+            let this = &*self.0;
+            let asked = match this.pinned.get(name) {
+                Some(source) => std::slice::from_ref(source),
+                None => this.sources.as_slice(),
+            };
+            let mut links = Vec::new();
+            if !this.pinned.contains_key(name) {
+                for list in &this.links {
+                    links.extend(list.releases(name, &this.web, &this.store).await?);
                 }
             }
-            Err(Error::UnknownPackage {
-                name: name.clone(),
-                indexes: this.sources.iter().map(|source| source.shown.to_string()).collect(),
+            let found = self.on_indexes(name, asked).await?;
+            if let ([only], true) = (&found[..], links.is_empty()) {
+                return Ok(Arc::clone(only));
+            }
+            let earlier_first = this.strategy == Strategy::UnsafeFirstMatch;
+            Releases::merged(links, &found, earlier_first).map(Arc::new).ok_or_else(|| {
+                Error::UnknownPackage {
+                    name: name.clone(),
+                    indexes: asked.iter().map(|source| source.shown.to_string()).collect(),
+                }
             })
         };
-        this.releases.get(name.clone(), work).await
+        self.0.releases.get(name.clone(), work).await
+    }
+
+    /// What the indexes have of a project, in their order; by the default strategy only what the first has that has it.
+    async fn on_indexes(&self, name: &PackageName, asked: &[Source]) -> Result<Vec<Arc<Releases>>, Error> {
+        let this = &*self.0;
+        if this.strategy != Strategy::FirstIndex {
+            let answers = futures_util::future::try_join_all(
+                asked.iter().map(|source| source.releases(name, &this.web, &this.store)),
+            )
+            .await?;
+            return Ok(answers.into_iter().flatten().collect());
+        }
+        for source in asked {
+            if let Some(releases) = source.releases(name, &this.web, &this.store).await? {
+                return Ok(vec![releases]);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// An archive with its hash: where the index does not tell it, the bytes are read for it, and kept.
+    pub async fn hashed(&self, archive: &Archive) -> Result<Archive, Error> {
+        if archive.sha256.is_some() {
+            return Ok(archive.clone());
+        }
+        let blob = self.unhashed(archive).await?;
+        Ok(Archive { sha256: Some(*blob.digest()), size: Some(blob.size()), ..archive.clone() })
+    }
+
+    async fn unhashed(&self, archive: &Archive) -> Result<Blob, Error> {
+        match self.download(&archive.url, None, archive.size, None).await? {
+            Downloaded::File(blob, _) => Ok(blob),
+            Downloaded::Unchanged(_) => unreachable!("the request had no condition"),
+        }
+    }
+
+    /// The bytes of an archive whose metadata is wanted, whether it has a hash or not.
+    pub(super) async fn fetch_for_metadata(&self, archive: &Archive) -> Result<Blob, Error> {
+        match archive.sha256 {
+            Some(_) => self.fetch(archive).await,
+            None => self.unhashed(archive).await,
+        }
     }
 
     /// The metadata of a wheel on an index: as the index offers it, from the end of the wheel, or from the whole wheel,

@@ -99,6 +99,7 @@ impl Download<'_> {
     ) -> Result<Transfer, Error> {
         let mut received = 0;
         let mut resumed = false;
+        let mut unlocked = false;
         for attempt in 1.. {
             let mut request = web.get(&web.files, self.url).header(ACCEPT_ENCODING, "identity");
             if received > 0 {
@@ -126,6 +127,12 @@ impl Download<'_> {
                     return Err(web::unexpected(self.url, status));
                 }
                 StatusCode::RANGE_NOT_SATISFIABLE if received > 0 => return Err(self.wrong_size(received)),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+                    if !unlocked && web.unlock(self.url).await =>
+                {
+                    unlocked = true;
+                    continue;
+                }
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                     return Err(web.unauthorized(response.url(), status));
                 }

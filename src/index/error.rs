@@ -159,10 +159,14 @@ impl Error {
                 "check the spelling; if it is on another index, add that one with --extra-index-url".to_owned()
             }
             Self::Unauthorized { credentials: false, .. } => {
-                "put credentials into the index URL: https://USER:PASSWORD@HOST/…".to_owned()
+                "put credentials into the index URL (https://USER:PASSWORD@HOST/…) or a netrc file, or use --keyring-provider subprocess"
+                    .to_owned()
             }
+            Self::SourceDistribution { file } => format!(
+                "only wheels are installed: build `{file}` into one (`pip wheel`) and name that by its URL or path, or offer it with --find-links"
+            ),
             Self::Unauthorized { credentials: true, .. } => {
-                "the credentials of the index URL are not accepted there: check user, password and permissions"
+                "the credentials that were sent are not accepted there: check user, password and permissions"
                     .to_owned()
             }
             Self::NotAnIndex { .. } => {
@@ -175,9 +179,7 @@ impl Error {
             Self::HashMismatch { .. } | Self::SizeMismatch { .. } => {
                 "the file was changed on the way or at its source: do not use it before it is clear why".to_owned()
             }
-            Self::Net(error) if matches!(**error, net::Error::Offline { .. }) => {
-                "run once without --offline, so that the store has it".to_owned()
-            }
+            Self::Net(error) => return error.hint(),
             _ => return None,
         })
     }

@@ -5,24 +5,29 @@
 //! Answers come from the store where they may, from the network otherwise.
 //!
 //! Several indexes are asked in turn, extra ones first, and the first that has a project serves all of its versions: so a
-//! public index cannot slip a newer version under a private name.
+//! public index cannot slip a newer version under a private name. [`Settings`] may say otherwise.
 
 mod cache;
 mod client;
 mod download;
 mod error;
 mod flights;
+mod keyring;
 mod lenient;
+mod links;
 mod lookup;
 mod metadata;
+mod netrc;
 mod packed;
 mod page;
 mod probe;
 mod releases;
+mod settings;
 mod tail;
 mod web;
 
-pub use client::{Counters, DEFAULT_INDEX_URL, Index, Settings, default_index_url};
+pub use client::{Counters, DEFAULT_INDEX_URL, Index, default_index_url};
 pub use error::Error;
 pub use metadata::Metadata;
-pub use releases::{CoreMetadata, Files, ReleaseFile, Releases};
+pub use releases::{CoreMetadata, Files, Place, ReleaseFile, Releases};
+pub use settings::{Settings, Strategy, StrategyError};

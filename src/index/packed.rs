@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::lenient;
@@ -35,7 +36,7 @@ const CORE_METADATA_HASH: u8 = 64;
 const NAMED_BY_URL: u8 = 128;
 
 /// A file as an index lists it: what both formats of the Simple API have in common.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Listed<'a> {
     /// The file name.
     pub(super) file_name: Cow<'a, str>,
@@ -47,6 +48,23 @@ pub(super) struct Listed<'a> {
     pub(super) yanked: Option<Cow<'a, str>>,
     pub(super) upload_time: Option<Cow<'a, str>>,
     pub(super) core_metadata: CoreMetadata,
+}
+
+impl Listed<'_> {
+    /// The same, borrowed from nothing.
+    pub(super) fn into_owned(self) -> Listed<'static> {
+        let owned = |text: Cow<'_, str>| -> Cow<'static, str> { Cow::Owned(text.into_owned()) };
+        Listed {
+            file_name: owned(self.file_name),
+            url: owned(self.url),
+            sha256: self.sha256,
+            size: self.size,
+            requires_python: self.requires_python.map(owned),
+            yanked: self.yanked.map(owned),
+            upload_time: self.upload_time.map(owned),
+            core_metadata: self.core_metadata,
+        }
+    }
 }
 
 /// Sorts listed files by version and packs them. A file whose name cannot belong to the project is left out.
@@ -123,8 +141,17 @@ fn put_file(out: &mut Vec<u8>, file: &Listed<'_>, requires_python: Option<u64>) 
     }
 }
 
-/// Reads what [`pack`] made, which stands in `bytes` from `at` on.
-pub(super) fn unpack(name: &PackageName, index: &Url, bytes: Arc<Vec<u8>>, at: usize) -> Option<Releases> {
+/// The schemes that the URLs of an index may have.
+pub(super) const WEB: &[&str] = &["https", "http"];
+
+/// Reads what [`pack`] made, which stands in `bytes` from `at` on. A file whose URL has another scheme than `schemes` is
+/// left out.
+pub(super) fn unpack(
+    name: &PackageName,
+    index: &Url,
+    (bytes, at): (Arc<Vec<u8>>, usize),
+    schemes: &'static [&'static str],
+) -> Option<Releases> {
     let mut reader = Reader { bytes: bytes.get(at..)? };
     let count = reader.number()?;
     let mut specifiers = Vec::new();
@@ -139,7 +166,7 @@ pub(super) fn unpack(name: &PackageName, index: &Url, bytes: Arc<Vec<u8>>, at: u
         rows.push((version, usize::try_from(reader.number()?).ok()?));
     }
     let mut start = bytes.len() - reader.bytes.len();
-    let page = Arc::new(Page { name: name.clone(), bytes, specifiers });
+    let page = Arc::new(Page { name: name.clone(), bytes, specifiers, schemes });
     let mut versions = BTreeMap::new();
     for (version, len) in rows {
         let end = start.checked_add(len).filter(|end| *end <= page.bytes.len())?;
@@ -147,7 +174,8 @@ pub(super) fn unpack(name: &PackageName, index: &Url, bytes: Arc<Vec<u8>>, at: u
         versions.insert(version, Files::packed(packed));
         start = end;
     }
-    Some(Releases { name: name.clone(), index: index.clone(), versions })
+    let (elsewhere, earlier_index_first) = (BTreeMap::new(), false);
+    Some(Releases { name: name.clone(), index: index.clone(), versions, elsewhere, earlier_index_first })
 }
 
 /// The bytes of a page, and what they have in common.
@@ -156,6 +184,7 @@ struct Page {
     bytes: Arc<Vec<u8>>,
     /// The values of `Requires-Python`; none where one is not readable.
     specifiers: Vec<Option<VersionSpecifiers>>,
+    schemes: &'static [&'static str],
 }
 
 /// The files of one version in a page.
@@ -213,8 +242,8 @@ impl Packed {
                 }
             };
             let url = url.map_err(|_| "its URL is not readable")?;
-            if !matches!(url.scheme(), "https" | "http") {
-                return Err("its URL is neither https nor http");
+            if !self.page.schemes.contains(&url.scheme()) {
+                return Err("its URL is of a kind that an index must not have");
             }
             let requires_python = match requires_python {
                 None => None,
@@ -360,7 +389,7 @@ mod tests {
     }
 
     fn read(bytes: Vec<u8>) -> Option<Releases> {
-        unpack(&name(), &Url::parse("https://index.example/simple/").unwrap(), Arc::new(bytes), 0)
+        unpack(&name(), &Url::parse("https://index.example/simple/").unwrap(), (Arc::new(bytes), 0), WEB)
     }
 
     #[test]

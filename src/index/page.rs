@@ -34,6 +34,18 @@ pub(super) fn read<'b>(content_type: &str, body: &'b [u8], url: &Url) -> Result<
     }
 }
 
+/// Reads a page with links to files of any package.
+pub(super) fn read_links<'b>(
+    content_type: &str,
+    body: &'b [u8],
+    url: &Url,
+) -> Result<Vec<Listed<'b>>, String> {
+    match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "text/html" => Ok(html_page(body, url)?.listed),
+        _ => read(content_type, body, url),
+    }
+}
+
 #[derive(Deserialize)]
 struct JsonPage<'a> {
     #[serde(default)]
@@ -240,6 +252,15 @@ impl HtmlPage {
 }
 
 fn html(body: &[u8], url: &Url) -> Result<Vec<Listed<'static>>, String> {
+    let page = html_page(body, url)?;
+    // Any page may call itself HTML. One with links of which none is a distribution is something else.
+    if page.listed.is_empty() && page.foreign && !page.declared {
+        return Err("it is HTML without any distribution".to_owned());
+    }
+    Ok(page.listed)
+}
+
+fn html_page(body: &[u8], url: &Url) -> Result<HtmlPage, String> {
     let mut page = HtmlPage::default();
     let emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<()> {
         page.event(event, url);
@@ -254,11 +275,7 @@ fn html(body: &[u8], url: &Url) -> Result<Vec<Listed<'static>>, String> {
     if let Some(version) = page.wrong_version {
         return Err(format!("its API version is {}", version.chars().take(20).collect::<String>()));
     }
-    // Any page may call itself HTML. One with links of which none is a distribution is something else.
-    if page.listed.is_empty() && page.foreign && !page.declared {
-        return Err("it is HTML without any distribution".to_owned());
-    }
-    Ok(page.listed)
+    Ok(page)
 }
 
 /// Whether a link is absolute already, and as it is to be kept: most are, and need not be taken apart to see it.

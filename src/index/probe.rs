@@ -107,6 +107,9 @@ async fn content(index: &Index, file: &ReleaseFile, wheel: &WheelName) -> Result
     if let Some(blob) = stored {
         return from_blob(blob, wheel.clone()).await;
     }
+    if archive.url.scheme() == "file" {
+        return from_blob(index.fetch_for_metadata(archive).await?, wheel.clone()).await;
+    }
     if file.core_metadata != CoreMetadata::Absent
         && let Some(bytes) = offered(index, archive, file.core_metadata).await?
     {
@@ -115,7 +118,7 @@ async fn content(index: &Index, file: &ReleaseFile, wheel: &WheelName) -> Result
     if let Some(bytes) = from_ranges(index, archive, wheel).await? {
         return Ok(bytes);
     }
-    from_blob(index.fetch(archive).await?, wheel.clone()).await
+    from_blob(index.fetch_for_metadata(archive).await?, wheel.clone()).await
 }
 
 /// The metadata that the index offers beside the wheel; `None` if it is not there after all.
@@ -222,6 +225,9 @@ fn unsound(wheel: &WheelName, reason: String) -> Error {
     Error::Archive { file: wheel.file_name().to_owned(), reason }
 }
 
+/// What the names of source distributions end in.
+const SDISTS: [&str; 5] = [".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz"];
+
 /// The wheel behind a direct URL, in the store, and its metadata.
 pub(super) async fn url_archive(
     index: &Index,
@@ -231,6 +237,9 @@ pub(super) async fn url_archive(
     let refused = |reason: &str| Error::DirectUrl { url: net::redacted(url), reason: reason.to_owned() };
     let last = url.path().rsplit('/').next().unwrap_or_default();
     let file_name = percent_decode_str(last).decode_utf8().map_err(|_| refused("its path is not UTF-8"))?;
+    if SDISTS.iter().any(|extension| file_name.ends_with(extension)) {
+        return Err(Error::SourceDistribution { file: file_name.into_owned() });
+    }
     let wheel: WheelName = file_name.parse().map_err(|_| refused("it does not name a wheel"))?;
     if wheel.name != *name {
         return Err(Error::Disagrees {

@@ -1,12 +1,13 @@
 //! What an index offers of one project.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::packed::Packed;
@@ -21,6 +22,19 @@ pub struct Releases {
     pub index: Url,
     /// The files of each version, in the order of the index.
     pub versions: BTreeMap<Version, Files>,
+    /// Where files are from, by name, if not from that index.
+    pub elsewhere: BTreeMap<String, Place>,
+    /// Whether any version of an earlier index goes before all of a later one.
+    pub earlier_index_first: bool,
+}
+
+/// Where a file is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its index's position among the indexes.
+    pub rank: usize,
+    /// The index; none for a list of links or a direct URL.
+    pub index: Option<Url>,
 }
 
 /// The files of one version. Those of a page are taken apart when somebody looks at them: a project may have hundreds of
@@ -100,7 +114,7 @@ pub struct ReleaseFile {
 }
 
 /// Whether an index offers a file's metadata as a file of its own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CoreMetadata {
     /// It does not.
     #[default]
@@ -109,4 +123,49 @@ pub enum CoreMetadata {
     Offered,
     /// It does, with this hash.
     Hashed(Digest),
+}
+
+impl Releases {
+    /// The position of a file's index among the indexes.
+    pub fn rank(&self, file: &ReleaseFile) -> usize {
+        self.elsewhere.get(&file.archive.file_name).map_or(0, |place| place.rank)
+    }
+
+    /// The index that a file is from; none for a list of links or a direct URL.
+    pub fn index_of(&self, file: &ReleaseFile) -> Option<&Url> {
+        match self.elsewhere.get(&file.archive.file_name) {
+            Some(place) => place.index.as_ref(),
+            None => Some(&self.index),
+        }
+    }
+
+    /// Puts together what lists of links and indexes offer, each in order. A file that is at several places is taken from
+    /// the first.
+    pub(super) fn merged(links: Vec<Self>, indexes: &[Arc<Self>], earlier_index_first: bool) -> Option<Self> {
+        let first = indexes.first().map(Arc::as_ref).or(links.first())?;
+        let (name, index) = (first.name.clone(), first.index.clone());
+        let mut versions: BTreeMap<Version, Vec<ReleaseFile>> = BTreeMap::new();
+        let mut elsewhere = BTreeMap::new();
+        let mut seen = HashSet::new();
+        let mut add = |releases: &Self, place: Option<Place>| {
+            for file in releases.versions.values().flatten() {
+                if !seen.insert(file.archive.file_name.clone()) {
+                    continue;
+                }
+                if let Some(place) = &place {
+                    elsewhere.insert(file.archive.file_name.clone(), place.clone());
+                }
+                versions.entry(file.version.clone()).or_default().push(file.clone());
+            }
+        };
+        for releases in &links {
+            add(releases, Some(Place { rank: 0, index: None }));
+        }
+        for (rank, releases) in indexes.iter().enumerate() {
+            let place = Place { rank, index: Some(releases.index.clone()) };
+            add(releases, (rank > 0).then_some(place));
+        }
+        let versions = versions.into_iter().map(|(version, files)| (version, files.into())).collect();
+        Some(Self { name, index, versions, elsewhere, earlier_index_first })
+    }
 }

@@ -3,17 +3,24 @@
 use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, RANGE};
 use reqwest::{Method, RequestBuilder, StatusCode};
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::{PoisonError, RwLock};
+use tokio::sync::Mutex;
 use url::Url;
 
-use super::Error;
+use super::client::blocking;
+use super::netrc::Netrc;
 use super::page::strip_credentials;
+use super::settings::Settings;
+use super::{Error, keyring};
 use crate::net;
 
 /// How often a body that breaks off is asked for again in all. (The client itself repeats what fails before the body.)
 const ATTEMPTS: u32 = 3;
 
 /// User and password for one index.
+#[derive(Clone)]
 struct Credentials {
     /// The URL of the index, without them.
     scope: Url,
@@ -27,7 +34,13 @@ pub(super) struct Web {
     pub(super) index: net::Client,
     /// For whole distributions.
     pub(super) files: net::Client,
-    credentials: Vec<Credentials>,
+    /// Of the indexes' URLs, and what the keyring gave.
+    credentials: RwLock<Vec<Credentials>>,
+    netrc: Netrc,
+    /// The indexes for which the keyring may be asked, without credentials.
+    scopes: Vec<Url>,
+    /// Those for which it was. Empty, and never filled, where it is not to be used.
+    asked: Option<Mutex<HashSet<Url>>>,
 }
 
 /// An answer with its body.
@@ -40,7 +53,8 @@ pub(super) struct Answer {
 }
 
 impl Web {
-    pub(super) fn new(client: &net::Client, indexes: &[Url]) -> Self {
+    pub(super) fn new(client: &net::Client, settings: &Settings) -> Self {
+        let indexes = settings.all_urls();
         let credentials = indexes.iter().filter_map(|index| {
             let (user, password) = credentials_in(index)?;
             let mut scope = index.clone();
@@ -50,7 +64,10 @@ impl Web {
         Self {
             index: client.counting_apart(),
             files: client.counting_apart(),
-            credentials: credentials.collect(),
+            credentials: RwLock::new(credentials.collect()),
+            netrc: settings.netrc.as_deref().map(Netrc::read).unwrap_or_default(),
+            scopes: indexes.iter().map(net::without_credentials).collect(),
+            asked: settings.keyring.then(Mutex::default),
         }
     }
 
@@ -72,13 +89,46 @@ impl Web {
     }
 
     fn credentials_for(&self, url: &Url) -> Option<(String, Option<String>)> {
-        if let Some(own) = credentials_in(url) {
-            return Some(own);
+        let own = credentials_in(url);
+        if own.as_ref().is_some_and(|(_, password)| password.is_some()) {
+            return own;
         }
         // One host may serve several indexes: the one whose path agrees furthest is meant.
-        let near = self.credentials.iter().filter(|known| known.scope.origin() == url.origin());
-        let best = near.max_by_key(|known| common_segments(&known.scope, url))?;
-        Some((best.user.clone(), best.password.clone()))
+        let near = {
+            let known = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
+            let mut near: Vec<_> =
+                known.iter().filter(|one| one.scope.origin() == url.origin()).cloned().collect();
+            near.sort_by_key(|known| common_segments(&known.scope, url));
+            near.pop().map(|best| (best.user, best.password))
+        };
+        let named = own.or(near);
+        if named.as_ref().is_some_and(|(_, password)| password.is_some()) {
+            return named;
+        }
+        let user = named.as_ref().map(|(user, _)| user.as_str());
+        url.host_str().and_then(|host| self.netrc.get(host, user)).or(named)
+    }
+
+    /// Asks the keyring for the credentials of the index that a URL, which refused access, belongs to; once for each.
+    /// Gives whether it knows any, so that it is worth trying again.
+    pub(super) async fn unlock(&self, url: &Url) -> bool {
+        let Some(asked) = &self.asked else { return false };
+        let near = self.scopes.iter().filter(|scope| scope.origin() == url.origin());
+        let Some(scope) = near.max_by_key(|scope| common_segments(scope, url)) else { return false };
+        let mut asked = asked.lock().await;
+        if asked.insert(scope.clone()) {
+            let user = self.credentials_for(url).map(|(user, _)| user);
+            let index = scope.clone();
+            let found = blocking(move || Ok(keyring::credentials(&index, user.as_deref()))).await;
+            if let Ok(Some((user, password))) = found {
+                let mut known = self.credentials.write().unwrap_or_else(PoisonError::into_inner);
+                known.retain(|known| known.scope != *scope);
+                known.push(Credentials { scope: scope.clone(), user, password: Some(password) });
+                return true;
+            }
+        }
+        let known = self.credentials.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|known| known.scope == *scope && known.password.is_some())
     }
 
     /// Sends what `request` makes and reads the body of an answer with status `wanted`, at most `limit` bytes of it.
@@ -90,12 +140,17 @@ impl Web {
         wanted: StatusCode,
         limit: u64,
     ) -> Result<Answer, Error> {
+        let mut unlocked = false;
         for attempt in 1.. {
             let response = client.send(request()).await?;
             let status = response.status();
             let mut url = response.url().clone();
             strip_credentials(&mut url);
             if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                if !unlocked && self.unlock(&url).await {
+                    unlocked = true;
+                    continue;
+                }
                 return Err(self.unauthorized(&url, status));
             }
             let headers = response.headers().clone();
@@ -160,14 +215,15 @@ mod tests {
     fn credentials_go_to_their_own_server_only() {
         let url = |text: &str| Url::parse(text).unwrap();
         let client = net::Client::new(true).unwrap();
-        let web = Web::new(
-            &client,
-            &[
-                url("https://one:p%40ss@host.example/a/simple/"),
+        let settings = Settings {
+            index_url: url("https://one:p%40ss@host.example/a/simple/"),
+            extra_index_urls: vec![
                 url("https://two:x@host.example/b/simple/"),
                 url("https://open.example/simple/"),
             ],
-        );
+            ..Settings::default()
+        };
+        let web = Web::new(&client, &settings);
         let user = |text| web.credentials_for(&url(text));
         let one = Some(("one".to_owned(), Some("p@ss".to_owned())));
         assert_eq!(user("https://host.example/a/files/x.whl"), one);

@@ -44,6 +44,26 @@ pub enum Error {
         /// The distribution.
         name: PackageName,
     },
+    /// No index has what a requirements file pins.
+    #[error("{origin}: no index has {name} {version}")]
+    NotOnIndex {
+        /// Where it is pinned.
+        origin: Origin,
+        /// The distribution.
+        name: PackageName,
+        /// The version.
+        version: String,
+    },
+    /// An index has what a requirements file pins, with other hashes.
+    #[error("{origin}: no file of {name} {version} on the index has one of the hashes given")]
+    OtherHashes {
+        /// Where it is pinned.
+        origin: Origin,
+        /// The distribution.
+        name: PackageName,
+        /// The version.
+        version: String,
+    },
     /// The file system said no.
     #[error("cannot {action} `{}`", path.display())]
     Io {
@@ -57,12 +77,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same about a file that is to be called `name`.
+    pub fn in_file(mut self, name: &str) -> Self {
+        if let Self::Unreadable { origin, .. }
+        | Self::Foreign { origin, .. }
+        | Self::NoFittingWheel { origin, .. } = &mut self
+        {
+            name.clone_into(&mut origin.file);
+        }
+        self
+    }
+
     /// The documented exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Unreadable { .. } | Self::Foreign { .. } => ExitCode::Project,
-            Self::NoFittingWheel { .. } => ExitCode::NoResolution,
-            Self::Unhashed { .. } => ExitCode::Integrity,
+            Self::NoFittingWheel { .. } | Self::NotOnIndex { .. } => ExitCode::NoResolution,
+            Self::Unhashed { .. } | Self::OtherHashes { .. } => ExitCode::Integrity,
             Self::Io { .. } => ExitCode::Internal,
         }
     }
@@ -79,6 +110,12 @@ impl Error {
                     .to_owned(),
             ),
             Self::Unhashed { .. } => Some("take it from an index that tells the hashes of its files".to_owned()),
+            Self::NotOnIndex { .. } => {
+                Some("check the indexes in use, or make the requirements file again".to_owned())
+            }
+            Self::OtherHashes { .. } => Some(
+                "the files are not those that were hashed: find out why before you hash them again".to_owned(),
+            ),
             Self::Io { .. } => None,
         }
     }

@@ -8,6 +8,9 @@ use super::Lock;
 use crate::model::{Digest, Key, KeyHasher, PackageName, Requirement, Target};
 use crate::net::without_credentials;
 
+/// What stands for the default options in a key, so that locks stay fresh that were made when it was written out.
+const DEFAULT_OPTIONS: &str = "prerelease=if-necessary-or-explicit";
+
 /// Everything that a resolution depends on and that stands in the project or on the command line: while it is the same,
 /// a lock is fresh, and nobody needs to ask the network.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +19,8 @@ pub struct Inputs<'a> {
     pub requirements: &'a [Requirement],
     /// The constraints.
     pub constraints: &'a [Requirement],
+    /// What is required in the place of what others require.
+    pub overrides: &'a [Requirement],
     /// The only hashes allowed, for packages that have any.
     pub hashes: &'a BTreeMap<PackageName, Vec<Digest>>,
     /// The target.
@@ -24,6 +29,8 @@ pub struct Inputs<'a> {
     pub options: &'a str,
     /// The indexes in their order; credentials do not count.
     pub indexes: &'a [Url],
+    /// What else says where distributions come from, as canonical text.
+    pub sources: &'a [String],
 }
 
 impl Inputs<'_> {
@@ -48,8 +55,16 @@ impl Inputs<'_> {
         );
         let Target { python, platform, libc } = self.target;
         list("target", &mut [python.to_string(), platform.to_string(), libc.to_string()].into_iter());
-        list("options", &mut std::iter::once(self.options.to_owned()));
+        let options = if self.options.is_empty() { DEFAULT_OPTIONS } else { self.options };
+        list("options", &mut std::iter::once(options.to_owned()));
         list("indexes", &mut self.indexes.iter().map(|url| without_credentials(url).to_string()));
+        // Few have any of these: the key of all others stays as it is.
+        if !self.overrides.is_empty() {
+            list("overrides", &mut texts(self.overrides).into_iter());
+        }
+        if !self.sources.is_empty() {
+            list("sources", &mut self.sources.iter().cloned());
+        }
         hasher.finish()
     }
 
@@ -63,11 +78,19 @@ fn texts(requirements: &[Requirement]) -> BTreeSet<String> {
     let text = |requirement: &Requirement| {
         let mut requirement = requirement.clone();
         if let Some(crate::model::VersionOrUrl::Url(url)) = &mut requirement.pep508.version_or_url {
-            *url = without_credentials(url);
+            *url = recorded(url);
         }
         requirement.normalized()
     };
     requirements.iter().map(text).collect()
+}
+
+/// A URL as it is recorded: without credentials, and a local file by its name alone, since the project may lie anywhere.
+fn recorded(url: &Url) -> Url {
+    let name = url.path_segments().and_then(Iterator::last).filter(|_| url.scheme() == "file");
+    let fragment = url.fragment().map_or_else(String::new, |fragment| format!("#{fragment}"));
+    let local = name.and_then(|name| Url::parse(&format!("file:///{name}{fragment}")).ok());
+    local.unwrap_or_else(|| without_credentials(url))
 }
 
 /// Whether a lock still says what a resolution of the same inputs would.
@@ -92,6 +115,14 @@ pub fn freshness(lock: &Lock, inputs: &Inputs<'_>) -> Freshness {
     if lock.target != inputs.target {
         return Freshness::Stale(format!("it was made for {}, not for {}", lock.target, inputs.target));
     }
+    if lock.options != inputs.options {
+        let told = |options: &str| match options {
+            "" => "the default options".to_owned(),
+            options => format!("`{options}`"),
+        };
+        let (before, now) = (told(&lock.options), told(inputs.options));
+        return Freshness::Stale(format!("it was made with {before}, not with {now}"));
+    }
     let before: BTreeSet<&String> = lock.requirements.iter().collect();
     let now = inputs.requirement_texts();
     let now: BTreeSet<&String> = now.iter().collect();
@@ -100,7 +131,7 @@ pub fn freshness(lock: &Lock, inputs: &Inputs<'_>) -> Freshness {
     };
     let (added, removed) = (now.difference(&before).collect::<Vec<_>>(), before.difference(&now).collect());
     Freshness::Stale(match (added.is_empty(), Vec::is_empty(&removed)) {
-        (true, true) => "constraints, hashes, options or indexes changed since it was made".to_owned(),
+        (true, true) => "constraints, overrides, hashes or indexes changed since it was made".to_owned(),
         (false, true) => format!("{} is required now", names(added)),
         (true, false) => format!("{} is no longer required", names(removed)),
         (false, false) => format!("{} is required now, {} no longer", names(added), names(removed)),

@@ -2,19 +2,26 @@
 //!
 //! A lock of ours names exactly one wheel for each distribution and target, with its hash; what it was made from stands
 //! in `[tool.bakehouse]`. One file serves several platforms: what is the same for all of them is one entry, what is not has a
-//! marker. In memory, each target has a [`Lock`] of its own. A lock that another tool made is read as far as it can be: its markers are evaluated for
-//! the target and the best wheel is chosen.
+//! marker. In memory, each target has a [`Lock`] of its own.
+//!
+//! A lock that another tool made is read as far as it can be: its markers are evaluated for the target and the best wheel is
+//! chosen. So is a `uv.lock`, and a requirements file that pins and hashes everything.
 
 mod document;
 mod error;
+mod foreign;
 mod inputs;
+mod marker;
 mod merge;
 mod read;
+mod uv;
 mod write;
 
 pub use error::Error;
+pub use foreign::{PinnedRequirement, pinned, unmet};
 pub use inputs::{Freshness, Inputs, freshness};
 pub use read::{parse, parse_all};
+pub use uv::parse_uv;
 pub use write::{Written, to_toml, write, write_all};
 
 use crate::model::{Key, Pin, Target};
@@ -35,6 +42,8 @@ pub struct Lock {
     pub created_by: String,
     /// The requirements that it was made for, normalised and sorted; empty in a lock of another tool.
     pub requirements: Vec<String>,
+    /// The options that it was made with, as canonical text; empty for the defaults and in a lock of another tool.
+    pub options: String,
 }
 
 impl Lock {
@@ -47,6 +56,7 @@ impl Lock {
             pins,
             created_by: CREATED_BY.to_owned(),
             requirements: inputs.requirement_texts(),
+            options: inputs.options.to_owned(),
         }
     }
 

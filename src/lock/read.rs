@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pep508_rs::{MarkerEnvironment, MarkerTree};
 use url::Url;
 
 use super::document::{Node, Problem, Source};
+use super::marker::Markers;
 use super::merge::fitness;
 use super::{CREATED_BY, Error, Lock};
 use crate::model::{
@@ -18,7 +18,7 @@ use crate::model::{
 const LOCK_VERSION: &str = "1.0";
 
 /// What stops a lock from being read.
-enum Failure {
+pub(super) enum Failure {
     Problem(Problem),
     NoFittingWheel { line: Option<u32>, name: PackageName, sdist: Option<String> },
 }
@@ -50,7 +50,7 @@ pub fn parse_all(text: &str, path: &Path, targets: &[Target]) -> Result<Vec<Lock
     let directory = std::path::absolute(path).ok().and_then(|path| Some(path.parent()?.to_owned()));
     let reader = |target: Target| Reader {
         target,
-        environment: target.marker_environment(),
+        markers: Markers::new(target, &root.texts("default-groups").unwrap_or_default()),
         directory: directory.as_deref(),
         foreign: created_by != CREATED_BY,
     };
@@ -78,6 +78,7 @@ pub fn parse_all(text: &str, path: &Path, targets: &[Target]) -> Result<Vec<Lock
                 pins,
                 created_by: shown(&created_by),
                 requirements: Vec::new(),
+                options: String::new(),
             })
             .map_err(|failure| match failure {
                 Failure::Problem(Problem { line, reason }) => {
@@ -92,7 +93,7 @@ pub fn parse_all(text: &str, path: &Path, targets: &[Target]) -> Result<Vec<Lock
 }
 
 /// A text from a lock as it may be printed.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
@@ -105,6 +106,7 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
     let ours = ours.ok_or_else(|| root.problem("`tool.bakehouse` is missing"))?;
     let mut requirements: Vec<String> = ours.texts("requirements")?.into_iter().map(str::to_owned).collect();
     requirements.sort();
+    let options = ours.text("options")?.unwrap_or_default().to_owned();
     let mut locks: Vec<Lock> = Vec::new();
     for entry in ours.tables("targets")? {
         let target = Target {
@@ -126,6 +128,7 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
             pins: Vec::new(),
             created_by: CREATED_BY.to_owned(),
             requirements: requirements.clone(),
+            options: options.clone(),
         });
     }
     if locks.is_empty() {
@@ -136,7 +139,7 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
 
 struct Reader<'t> {
     target: Target,
-    environment: MarkerEnvironment,
+    markers: Markers,
     directory: Option<&'t Path>,
     foreign: bool,
 }
@@ -145,7 +148,7 @@ impl Reader<'_> {
     /// Checks that a lock of another tool speaks about the target at all.
     fn for_target(self, root: &Node<'_>) -> Result<Self, Failure> {
         if let Some(specifiers) = root.parsed::<VersionSpecifiers>("requires-python")?
-            && !self.supports_python(&specifiers)
+            && !supports_python(self.target, &specifiers)
         {
             let reason = format!("it is for Python {specifiers}, not {}", self.target.python);
             return Err(root.problem_at("requires-python", reason).into());
@@ -153,7 +156,7 @@ impl Reader<'_> {
         let environments = root.texts("environments")?;
         let mut fits = environments.is_empty();
         for marker in environments {
-            fits |= self.marker(marker).map_err(|reason| root.problem_at("environments", reason))?;
+            fits |= self.markers.holds(marker).map_err(|reason| root.problem_at("environments", reason))?;
         }
         if !fits {
             let reason = format!("none of its environments is {}", self.target);
@@ -162,18 +165,11 @@ impl Reader<'_> {
         Ok(self)
     }
 
-    /// Whether a Python of the target's minor version can satisfy the specifiers; which patch release there will be is
-    /// not known.
-    fn supports_python(&self, specifiers: &VersionSpecifiers) -> bool {
-        let PythonMinor { major, minor } = self.target.python;
-        let release = |patch: u64| Version::new([u64::from(major), u64::from(minor), patch]);
-        (0..100).any(|patch| specifiers.contains(&release(patch)))
-    }
-
-    fn marker(&self, text: &str) -> Result<bool, String> {
-        let marker: MarkerTree =
-            text.parse().map_err(|_| format!("the marker `{}` is not supported", shown(text)))?;
-        Ok(marker.evaluate(&self.environment, &[]))
+    /// Whether an entry is the directory of the lock: the project itself, whose code has layers of its own.
+    fn is_project(&self, package: &Node<'_>) -> Result<bool, Failure> {
+        let Some(directory) = package.table("directory")? else { return Ok(false) };
+        let (Some(path), Some(own)) = (directory.text("path")?, self.directory) else { return Ok(false) };
+        Ok(normalised(&own.join(path)) == normalised(own))
     }
 
     fn pins(&self, root: &Node<'_>) -> Result<Vec<Pin>, Failure> {
@@ -186,8 +182,11 @@ impl Reader<'_> {
         let mut names = BTreeSet::new();
         for package in root.tables("packages")? {
             if let Some(marker) = package.text("marker")?
-                && !self.marker(marker).map_err(|reason| package.problem_at("marker", reason))?
+                && !self.markers.holds(marker).map_err(|reason| package.problem_at("marker", reason))?
             {
+                continue;
+            }
+            if self.foreign && self.is_project(&package)? {
                 continue;
             }
             let pin = self.pin(&package)?;
@@ -214,7 +213,7 @@ impl Reader<'_> {
         }
         let requires_python = package.parsed::<VersionSpecifiers>("requires-python")?;
         if let Some(specifiers) = requires_python.as_ref().filter(|_| self.foreign)
-            && !self.supports_python(specifiers)
+            && !supports_python(self.target, specifiers)
         {
             let reason = format!("`{name}` is for Python {specifiers}, not {}", self.target.python);
             return Err(package.problem_at("requires-python", reason).into());
@@ -327,12 +326,20 @@ impl Reader<'_> {
     }
 }
 
-fn is_usable(url: &Url) -> bool {
+/// Whether a Python of the target's minor version can satisfy the specifiers; which patch release there will be is not
+/// known.
+pub(super) fn supports_python(target: Target, specifiers: &VersionSpecifiers) -> bool {
+    let PythonMinor { major, minor } = target.python;
+    let release = |patch: u64| Version::new([u64::from(major), u64::from(minor), patch]);
+    (0..100).any(|patch| specifiers.contains(&release(patch)))
+}
+
+pub(super) fn is_usable(url: &Url) -> bool {
     matches!(url.scheme(), "https" | "http" | "file") && url.username().is_empty() && url.password().is_none()
 }
 
 /// A path without `.` and `..`, judged by its text alone.
-fn normalised(path: &Path) -> std::path::PathBuf {
+pub(super) fn normalised(path: &Path) -> std::path::PathBuf {
     use std::path::Component;
     let mut out = std::path::PathBuf::new();
     for part in path.components() {

@@ -58,6 +58,9 @@ fn text(first: &Lock, locks: &[Lock], directory: &Path) -> String {
         };
         list(&mut out, "targets", locks.iter().map(target));
     }
+    if !first.options.is_empty() {
+        let _ = writeln!(out, "options = {}", quoted(&first.options));
+    }
     list(&mut out, "requirements", first.requirements.iter().map(|text| quoted(text)));
     out
 }

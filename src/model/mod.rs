@@ -8,6 +8,7 @@ mod pin;
 mod requirement;
 mod requirements_txt;
 mod target;
+mod time;
 mod wheel;
 mod words;
 
@@ -20,8 +21,10 @@ pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 pub use pin::{Archive, ArchiveKind, Pin};
 pub use requirement::{Requirement, VersionOrUrl};
 pub use requirements_txt::{
-    Reader, RequirementsTxt, RequirementsTxtError, Variables, parse_requirement, read_requirements_txt,
+    Locate, Reader, RequirementsTxt, RequirementsTxtError, Variables, parse_requirement,
+    read_constraints_txt, read_requirements_txt,
 };
 pub use target::{Arch, Libc, Platform, PythonMinor, Target, TargetError};
+pub use time::{Timestamp, TimestampError, rfc3339};
 pub use wheel::{WheelName, WheelNameError};
 pub use words::split_words;

@@ -1,13 +1,14 @@
 //! One HTTP client for indexes and registries: TLS with the system's roots, proxies from the environment, bounded
 //! connections, a time-out on every wait, retry with back-off, counters.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::RETRY_AFTER;
-use reqwest::{ClientBuilder, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, ClientBuilder, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -25,12 +26,24 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most requests under way at once.
 const CONCURRENT_REQUESTS: usize = 50;
 
+/// The hosts that are this machine itself.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
 /// What can go wrong with a request. No variant holds credentials: URLs are stripped of them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The client could not be set up.
     #[error("cannot set up the HTTP client")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A file of certificates cannot be used.
+    #[error("cannot read certificates from `{}`", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// No answer, or one that broke off.
     #[error("no usable answer from {url}")]
     Transport {
@@ -69,7 +82,23 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Setup(_) => ExitCode::Internal,
+            Self::Certificates { .. } => ExitCode::Usage,
             _ => ExitCode::Index,
+        }
+    }
+
+    /// What to do next, where there is something to do.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Transport { source, .. } if is_certificate_error(source) => Some(
+                "if the server's certificate is from an authority of your own, name its file in SSL_CERT_FILE or PIP_CERT"
+                    .to_owned(),
+            ),
+            Self::Certificates { .. } => {
+                Some("SSL_CERT_FILE, PIP_CERT and REQUESTS_CA_BUNDLE name files in PEM format".to_owned())
+            }
+            Self::Offline { .. } => Some("run once without --offline, so that the store has it".to_owned()),
+            _ => None,
         }
     }
 
@@ -146,6 +175,7 @@ pub struct Client {
     http: reqwest::Client,
     /// Made when it is needed: it costs the time to read the system's roots again.
     uploads: Arc<OnceLock<reqwest::Client>>,
+    roots: Arc<[Certificate]>,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
     offline: bool,
@@ -155,11 +185,22 @@ impl Client {
     /// A client that honours `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     /// With `offline` every request fails at once.
     pub fn new(offline: bool) -> Result<Self, Error> {
+        Self::trusting(offline, &[])
+    }
+
+    /// The same, that trusts the certificates in these files besides the system's.
+    pub fn trusting(offline: bool, files: &[PathBuf]) -> Result<Self, Error> {
+        let mut roots = Vec::new();
+        for file in files {
+            roots.extend(certificates(file)?);
+        }
+        let roots: Arc<[Certificate]> = roots.into();
         // Fails only if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
-            http: build(|builder| builder.read_timeout(READ_TIMEOUT))?,
+            http: build(&roots, |builder| builder.read_timeout(READ_TIMEOUT))?,
             uploads: Arc::default(),
+            roots,
             permits: Arc::new(Semaphore::new(CONCURRENT_REQUESTS)),
             counters: Arc::default(),
             offline,
@@ -192,7 +233,7 @@ impl Client {
         let uploads = match self.uploads.get() {
             Some(uploads) => uploads,
             None => {
-                let made = build(|builder| builder)?;
+                let made = build(&self.roots, |builder| builder)?;
                 self.uploads.get_or_init(|| made)
             }
         };
@@ -230,7 +271,9 @@ impl Client {
             let asked = match &outcome {
                 Ok(response) if !is_passing(response.status()) => None,
                 Ok(response) => Some(retry_after(response)),
-                Err(error) if error.is_builder() || error.is_redirect() => None,
+                Err(error) if error.is_builder() || error.is_redirect() || is_certificate_error(error) => {
+                    None
+                }
                 Err(_) => Some(None),
             };
             let pause = asked.and_then(|asked| Some((back_off.next_pause(asked)?, again?)));
@@ -273,13 +316,74 @@ impl Client {
 }
 
 /// What all requests have in common.
-fn build(finish: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<reqwest::Client, Error> {
-    let builder = reqwest::Client::builder()
+fn build(
+    roots: &[Certificate],
+    finish: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<reqwest::Client, Error> {
+    let setup = |error: reqwest::Error| Error::Setup(Box::new(error));
+    let mut builder = reqwest::Client::builder().no_proxy();
+    for proxy in proxies(&|name| std::env::var(name).ok()).map_err(setup)? {
+        builder = builder.proxy(proxy);
+    }
+    if !roots.is_empty() {
+        builder = builder.tls_certs_merge(roots.iter().cloned());
+    }
+    let builder = builder
         .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(16)
         .redirect(reqwest::redirect::Policy::limited(10));
-    finish(builder).build().map_err(|error| Error::Setup(Box::new(error)))
+    finish(builder).build().map_err(setup)
+}
+
+/// The proxies that the environment names. Whatever it says, requests to this machine itself go there directly.
+fn proxies(variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Proxy>, reqwest::Error> {
+    let value = |name: &str| {
+        let value = variable(&name.to_ascii_lowercase()).or_else(|| variable(name));
+        value.filter(|value| !value.trim().is_empty())
+    };
+    let direct = format!("{LOOPBACK},{}", value("NO_PROXY").unwrap_or_default());
+    let mut proxies = Vec::new();
+    // In a CGI program, HTTP_PROXY is what a client sent as its header `Proxy`.
+    if let Some(proxy) = value("HTTP_PROXY").filter(|_| variable("REQUEST_METHOD").is_none()) {
+        proxies.push(Proxy::http(proxy)?);
+    }
+    if let Some(proxy) = value("HTTPS_PROXY") {
+        proxies.push(Proxy::https(proxy)?);
+    }
+    if let Some(proxy) = value("ALL_PROXY") {
+        proxies.push(Proxy::all(proxy)?);
+    }
+    Ok(proxies.into_iter().map(|proxy| proxy.no_proxy(NoProxy::from_string(&direct))).collect())
+}
+
+/// The certificates of a file in PEM format.
+fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
+    let wrong = |source: Box<dyn std::error::Error + Send + Sync>| Error::Certificates {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = std::fs::read(path).map_err(|error| wrong(Box::new(error)))?;
+    match Certificate::from_pem_bundle(&bytes) {
+        Ok(certificates) if certificates.is_empty() => Err(wrong("it holds none".into())),
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(wrong(Box::new(error))),
+    }
+}
+
+/// Whether a request failed because the server's certificate is not trusted: the next try would fail as well.
+fn is_certificate_error(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        // An I/O error hides the error that it wraps.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        next = inner.map(|inner| inner as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+    }
+    false
 }
 
 /// Whether a status is worth another try.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::source::Root;
 use super::toml::Toml;
@@ -14,7 +14,24 @@ use crate::model::{Origin, Variables, Warning};
 pub struct Selection {
     /// The branch. Without one, no component is left out for its branch filter, and the `default` environment is taken.
     pub branch: Option<String>,
+    /// The optional dependencies that are wanted, besides those that `[tool.bakehouse]` names.
+    pub extras: Vec<String>,
+    /// The dependency groups that are wanted, besides those that `[tool.bakehouse]` names.
+    pub groups: Vec<String>,
+    /// Files of constraints for every environment.
+    pub constraints: Vec<PathBuf>,
+    /// Files of overrides for every environment.
+    pub overrides: Vec<PathBuf>,
 }
+
+/// Nothing but what the files say.
+pub(super) static UNSELECTED: Selection = Selection {
+    branch: None,
+    extras: Vec::new(),
+    groups: Vec::new(),
+    constraints: Vec::new(),
+    overrides: Vec::new(),
+};
 
 impl Selection {
     /// The branch as the platform's tools find it: from the CI system's variables, else what git has checked out.
@@ -31,7 +48,7 @@ impl Selection {
         } else {
             None
         };
-        Self { branch: ci.or_else(|| checked_out(root)) }
+        Self { branch: ci.or_else(|| checked_out(root)), ..Self::default() }
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Error, Member, PackageMetadata, PythonRequest, Settings};
-use crate::model::{Digest, Origin, PackageName, Requirement, Warning};
+use super::{Error, Member, PackageMetadata, PythonRequest, Resolving, Settings};
+use crate::index::Strategy;
+use crate::model::{Digest, MarkerTree, Origin, PackageName, Requirement, Warning};
 use crate::net::redacted;
 
 /// What kind of project a directory holds.
@@ -36,6 +37,8 @@ pub struct Project {
     pub assets: Vec<Asset>,
     /// The package indexes that its files name.
     pub indexes: IndexSettings,
+    /// How its files want it to be resolved.
+    pub resolving: Resolving,
     /// The files, relative to it, that hold credentials for an index: they stay out of images.
     pub secret_files: Vec<String>,
     /// What its author should know.
@@ -133,6 +136,8 @@ pub struct Environment {
     pub requirements: Vec<Requirement>,
     /// The constraints.
     pub constraints: Vec<Requirement>,
+    /// What is required in the place of what anyone requires of the same distributions.
+    pub overrides: Vec<Requirement>,
     /// The hashes that a requirements file allows for a distribution's archives.
     pub hashes: BTreeMap<PackageName, Vec<Digest>>,
     /// The conda packages, if it is they that are asked for; then there are no requirements.
@@ -221,6 +226,31 @@ pub struct IndexSettings {
     pub index_url: Option<(Url, Origin)>,
     /// Indexes besides it, in order.
     pub extra_index_urls: Vec<(Url, Origin)>,
+    /// Lists of links to files, in order.
+    pub find_links: Vec<(Url, Origin)>,
+    /// Whether no index is to be asked.
+    pub no_index: bool,
+    /// How several indexes are used, if a file says.
+    pub strategy: Option<Strategy>,
+    /// Whether the command `keyring` may be asked for credentials, if a file says.
+    pub keyring: Option<bool>,
+    /// Packages that come from one index alone.
+    pub pins: Vec<IndexPin>,
+    /// Whether a requirements file says `--pre`.
+    pub pre: bool,
+}
+
+/// A package that comes from one index alone, where the marker holds.
+#[derive(Clone)]
+pub struct IndexPin {
+    /// The package.
+    pub name: PackageName,
+    /// The index. May hold credentials: never display it.
+    pub index: Url,
+    /// Where it holds.
+    pub marker: MarkerTree,
+    /// Where it is said.
+    pub origin: Origin,
 }
 
 impl IndexSettings {
@@ -240,6 +270,16 @@ impl IndexSettings {
                 self.extra_index_urls.push((url, origin));
             }
         }
+        for (url, origin) in other.find_links {
+            if self.find_links.iter().all(|(known, _)| *known != url) {
+                self.find_links.push((url, origin));
+            }
+        }
+        self.no_index |= other.no_index;
+        self.pre |= other.pre;
+        self.strategy = self.strategy.or(other.strategy);
+        self.keyring = self.keyring.or(other.keyring);
+        self.pins.extend(other.pins);
         Ok(())
     }
 }
@@ -250,7 +290,8 @@ impl fmt::Debug for IndexSettings {
         f.debug_struct("IndexSettings")
             .field("index_url", &self.index_url.as_ref().map(show))
             .field("extra_index_urls", &self.extra_index_urls.iter().map(show).collect::<Vec<_>>())
-            .finish()
+            .field("find_links", &self.find_links.iter().map(show).collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 
@@ -354,6 +395,7 @@ mod tests {
             lock_path: "pylock.toml".to_owned(),
             requirements: Vec::new(),
             constraints: Vec::new(),
+            overrides: Vec::new(),
             hashes: BTreeMap::new(),
             conda: None,
             python: None,
@@ -426,6 +468,7 @@ mod tests {
         let settings = IndexSettings {
             index_url: Some((url.clone(), Origin::line("r.txt", 1))),
             extra_index_urls: vec![(url, Origin::line("r.txt", 2))],
+            ..IndexSettings::default()
         };
         assert!(!format!("{settings:?}").contains("secret"));
     }

@@ -14,6 +14,7 @@ use crate::model::{
 pub(super) struct Dependencies {
     pub requirements: Vec<Requirement>,
     pub constraints: Vec<Requirement>,
+    pub overrides: Vec<Requirement>,
     pub hashes: BTreeMap<PackageName, Vec<Digest>>,
     pub python: Option<PythonRequest>,
 }
@@ -52,6 +53,7 @@ impl Dependencies {
         Self {
             requirements: kept.chain(&over.requirements).cloned().collect(),
             constraints: self.constraints.iter().chain(&over.constraints).cloned().collect(),
+            overrides: self.overrides.iter().chain(&over.overrides).cloned().collect(),
             hashes: hashes.map(|(name, hashes)| (name.clone(), hashes.clone())).collect(),
             python: over.python.clone().or_else(|| self.python.clone()),
         }
@@ -93,13 +95,23 @@ pub(super) fn read_requirements(
     variables: Variables<'_>,
 ) -> Result<(Dependencies, IndexSettings), Error> {
     let mut read = |name: &str, included: Option<&Origin>| root.read(name, included.or(named));
-    let RequirementsTxt { requirements, constraints, hashes, index_url, extra_index_urls } =
-        read_requirements_txt(file, &mut read, variables)?;
+    let RequirementsTxt {
+        requirements,
+        constraints,
+        hashes,
+        index_url,
+        extra_index_urls,
+        find_links,
+        no_index,
+        pre,
+    } = read_requirements_txt(file, &mut read, &|path| root.locate(path), variables)?;
     let mut dependencies = Dependencies { constraints, hashes, ..Dependencies::default() };
     for requirement in requirements {
         dependencies.push(requirement)?;
     }
-    Ok((dependencies, IndexSettings { index_url, extra_index_urls }))
+    let indexes =
+        IndexSettings { index_url, extra_index_urls, find_links, no_index, pre, ..Default::default() };
+    Ok((dependencies, indexes))
 }
 
 #[cfg(test)]

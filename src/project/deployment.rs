@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::branch::UNSELECTED;
 use super::dependencies::{Dependencies, match_spec, read_requirements};
-use super::pyproject::Pyproject;
+use super::pyproject::{Context, Pyproject};
 use super::scalar;
 use super::shell;
 use super::source::Root;
@@ -74,7 +75,7 @@ pub(super) fn component(
             (dependencies, indexes)
         }
         stated => {
-            let sniffed = sniff(root, &package.paths, project, variables)?;
+            let sniffed = sniff(root, &package.paths, project, variables, warnings)?;
             let (mut found, indexes) = unstated(root, &folder, &package.paths, sniffed, variables, warnings)?;
             found.python = stated.and_then(|stated| stated.dependencies.python).or(found.python);
             (found, indexes)
@@ -90,6 +91,7 @@ pub(super) fn component(
         lock_path: format!("{folder}/pylock.toml"),
         requirements: dependencies.requirements,
         constraints: dependencies.constraints,
+        overrides: dependencies.overrides,
         hashes: dependencies.hashes,
         conda,
         python: dependencies.python,
@@ -115,6 +117,11 @@ pub(super) fn component(
     Ok((component, indexes))
 }
 
+/// What a deployment's own `pyproject.toml` is read with: the extras and groups that are chosen are the project's.
+fn own<'c>(root: &'c Root, variables: Variables<'c>) -> Context<'c> {
+    Context { root, selection: &UNSELECTED, variables, strict: false }
+}
+
 /// The dependencies that the platform's client finds for a deployment that names none: the project's, or, where the
 /// project's file is not named to it, those of a file in the first of its code's folders that has one.
 fn sniff(
@@ -122,13 +129,14 @@ fn sniff(
     paths: &[String],
     project: &ProjectWide,
     variables: Variables<'_>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<(Dependencies, IndexSettings), Error> {
     if project.is_named || paths.is_empty() || paths.iter().any(String::is_empty) {
         return Ok((project.dependencies.clone(), IndexSettings::default()));
     }
     for path in paths {
         if let Some(pyproject) = Pyproject::read(root, &format!("{path}/pyproject.toml"))? {
-            return Ok(pyproject.dependencies(root, variables)?.unwrap_or_default());
+            return Ok(pyproject.dependencies(&own(root, variables), warnings)?.unwrap_or_default());
         }
         let requirements = format!("{path}/requirements.txt");
         if root.is_file(&requirements) {
@@ -157,9 +165,8 @@ fn unstated(
     let has_requirements = root.is_file(&requirements);
     let mut found = None;
     if let Some(pyproject) = pyproject
-        && let Some((own, mut indexes)) = pyproject.dependencies(root, variables)?
+        && let Some((own, indexes)) = pyproject.dependencies(&own(root, variables), warnings)?
     {
-        indexes.merge(pyproject.indexes(false, variables, warnings)?)?;
         if has_requirements {
             let message = format!("it is not read: {} counts", pyproject.file());
             warnings.push(Warning::at(Origin::file(&requirements), message));
@@ -282,7 +289,8 @@ impl Config<'_> {
                     if let Some((file, origin)) = self.text(stated, key)? {
                         let file = relative(file);
                         let text = root.read(&file, Some(&origin))?;
-                        let read = Pyproject::parse(&file, text)?.dependencies(root, variables)?;
+                        let context = own(root, variables);
+                        let read = Pyproject::parse(&file, text)?.dependencies(&context, &mut Vec::new())?;
                         (dependencies, indexes) = read.ok_or_else(|| {
                             Error::invalid(origin, format!("`{file}` states no dependencies"))
                         })?;

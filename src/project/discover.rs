@@ -6,12 +6,14 @@ use std::path::Path;
 use super::branch::{self, BranchSettings};
 use super::dependencies::{Dependencies, read_requirements};
 use super::flow::ProjectBase;
-use super::pyproject::{Pyproject, Stated};
+use super::limits::Limits;
+use super::pyproject::{Context, Pyproject, Stated};
+use super::resolving::ResolvingTables;
 use super::source::Root;
 use super::toml::Toml;
 use super::{
-    CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind, Run,
-    Selection, Settings, asset, deployment, flow, indexes, settings, several,
+    CodePackage, Component, ComponentKind, Environment, Error, IndexSettings, Project, ProjectKind,
+    Resolving, Run, Selection, Settings, asset, deployment, flow, indexes, settings, several,
 };
 use crate::model::{Origin, Variables, Warning};
 
@@ -70,15 +72,21 @@ pub fn discover_parts(
         let projects = members.into_iter().map(|member| member.path).collect();
         return Err(Error::SeveralProjects { directory: root.to_owned(), projects });
     }
+    let limits = Limits::read(selection, variables)?;
     let root = Root::open(root)?;
-    if root.is_file(OBPROJECT) {
-        outerbounds(&root, selection, variables)
+    let (mut project, unreadable) = if root.is_file(OBPROJECT) {
+        outerbounds(&root, selection, variables)?
     } else {
-        Ok((plain(&root, variables)?, Vec::new()))
+        (plain(&root, selection, variables)?, Vec::new())
+    };
+    for environment in project.components.iter_mut().flat_map(|component| &mut component.environments) {
+        environment.constraints.extend(limits.constraints.iter().cloned());
+        environment.overrides.extend(limits.overrides.iter().cloned());
     }
+    Ok((project, unreadable))
 }
 
-fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
+fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result<Project, Error> {
     let mut warnings = Vec::new();
     let mut indexes = IndexSettings::default();
     let pyproject = Pyproject::read(root, PYPROJECT)?;
@@ -89,19 +97,22 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
     let mut package = None;
     let mut dependencies = None;
     let mut python = None;
+    let mut resolving = Resolving::default();
+    let context = Context { root, selection, variables, strict: true };
     if let Some(pyproject) = &pyproject {
         match pyproject.stated()? {
             // Where a list is missing, or its making is the build backend's business, a requirements.txt serves.
             Stated::Absent | Stated::Dynamic(_) | Stated::Poetry(_) if has_requirements => {}
-            _ => dependencies = pyproject.dependencies(root, variables)?,
+            _ => dependencies = pyproject.dependencies(&context, &mut warnings)?,
         }
-        indexes.merge(pyproject.indexes(true, variables, &mut warnings)?)?;
+        resolving = pyproject.resolving().settings()?;
         if pyproject.has_project() {
             package = Some(pyproject.metadata(root, src_layout)?);
             python = pyproject.python()?;
         }
     }
-    let dependencies = match dependencies {
+    let is_complete = dependencies.is_some();
+    let mut dependencies = match dependencies {
         Some((dependencies, named)) => {
             indexes.merge(named)?;
             if has_requirements
@@ -135,6 +146,16 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             return Err(no_project(&hint));
         }
     };
+    match &pyproject {
+        Some(pyproject) if !is_complete => {
+            indexes.merge(pyproject.complete(&context, &mut dependencies, &mut warnings)?)?;
+        }
+        None if !selection.extras.is_empty() || !selection.groups.is_empty() => {
+            let problem = "there is no pyproject.toml that could have extras or dependency groups";
+            return Err(Error::invalid(Origin::file(REQUIREMENTS), problem));
+        }
+        _ => {}
+    }
     let name = package.as_ref().map_or_else(|| root.name(), |package| package.name.clone());
     let mut components = vec![Component {
         kind: ComponentKind::Package,
@@ -146,6 +167,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
             lock_path: "pylock.toml".to_owned(),
             requirements: dependencies.requirements,
             constraints: dependencies.constraints,
+            overrides: dependencies.overrides,
             hashes: dependencies.hashes,
             conda: None,
             python: dependencies.python,
@@ -173,6 +195,7 @@ fn plain(root: &Root, variables: Variables<'_>) -> Result<Project, Error> {
         components,
         assets: Vec::new(),
         indexes,
+        resolving,
         secret_files,
         warnings,
     })
@@ -197,14 +220,21 @@ fn outerbounds(
     let flow_code = flow_code(&toml, &branch_settings)?;
     let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
 
-    let mut indexes = indexes::read(&toml, variables)?;
+    let (mut indexes, _) = indexes::read(&ResolvingTables::new(&toml, None), root, variables)?;
     let mut project_base = None;
     let mut project_dependencies = Dependencies::default();
     let pyproject = Pyproject::read(root, PYPROJECT)?;
+    let mut resolving = Resolving::default();
+    let context = Context { root, selection, variables, strict: false };
     let stated = match &pyproject {
         Some(pyproject) => {
-            indexes.merge(pyproject.indexes(false, variables, &mut warnings)?)?;
-            pyproject.dependencies(root, variables)?.map(|stated| (pyproject, stated))
+            resolving = pyproject.resolving().settings()?;
+            let stated = pyproject.dependencies(&context, &mut warnings)?;
+            if stated.is_none() {
+                let mut dependencies = Dependencies::default();
+                indexes.merge(pyproject.complete(&context, &mut dependencies, &mut warnings)?)?;
+            }
+            stated.map(|stated| (pyproject, stated))
         }
         None => None,
     };
@@ -287,6 +317,7 @@ fn outerbounds(
         components,
         assets: asset::assets(root)?,
         indexes,
+        resolving,
         secret_files,
         warnings,
     };

@@ -237,6 +237,7 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Io { .. } => ExitCode::Internal,
+            Self::Requirements(error) => error.exit_code(),
             _ => ExitCode::Project,
         }
     }

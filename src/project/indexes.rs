@@ -4,97 +4,133 @@
 //! `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD` for the index `name`, as uv has it, or `${VARIABLE}` in a URL
 //! under `[tool.bakehouse]`.
 
+use std::collections::BTreeMap;
+
 use toml_edit::{Item, TableLike};
 use url::Url;
 
+use super::resolving::ResolvingTables;
 use super::source::Root;
 use super::toml::Toml;
 use super::{Error, IndexSettings};
 use crate::model::{Origin, Variables};
 
-/// The indexes of `[tool.uv]` and `[tool.bakehouse]`.
-pub(super) fn read(toml: &Toml, variables: Variables<'_>) -> Result<IndexSettings, Error> {
-    let mut settings = IndexSettings::default();
-    if let Some((text, origin)) = toml.string(&["tool", "uv", "index-url"])? {
-        settings.index_url = Some((parse(text, &origin)?, origin));
-    }
-    for (text, origin) in toml.strings(&["tool", "uv", "extra-index-url"])?.unwrap_or_default() {
-        settings.extra_index_urls.push((parse(text, &origin)?, origin));
-    }
-    for (table, origin) in tables(toml, &["tool", "uv", "index"]) {
-        // An explicit index serves only `[tool.uv.sources]`.
-        if !flag(table, "explicit") {
-            add(&mut settings, toml, table, origin, &|text, _| Ok(text.to_owned()), variables)?;
-        }
-    }
-    let mut own = IndexSettings::default();
-    for (table, origin) in tables(toml, &["tool", "bakehouse", "index"]) {
-        add(&mut own, toml, table, origin, &|text, origin| expand(text, origin, variables), variables)?;
-    }
-    settings.merge(own)?;
-    Ok(settings)
-}
-
-/// The tables of an array, with where they are.
-fn tables<'t>(toml: &'t Toml, path: &[&str]) -> Vec<(&'t dyn TableLike, Origin)> {
-    match toml.get(path) {
-        None => Vec::new(),
-        Some(Item::ArrayOfTables(tables)) => {
-            tables.iter().map(|table| (table as &dyn TableLike, toml.at(table.span()))).collect()
-        }
-        Some(item) => {
-            let entries = item.as_array().into_iter().flatten();
-            let entries = entries.filter_map(|value| Some((value.as_inline_table()?, toml.at(value.span()))));
-            entries.map(|(table, origin)| (table as &dyn TableLike, origin)).collect()
-        }
-    }
-}
-
-fn flag(table: &dyn TableLike, key: &str) -> bool {
-    table.get(key).and_then(Item::as_bool) == Some(true)
-}
-
-/// Adds the index of one table: `url`, `name`, `default`.
-fn add(
-    settings: &mut IndexSettings,
-    toml: &Toml,
-    table: &dyn TableLike,
-    origin: Origin,
-    expand: &dyn Fn(&str, &Origin) -> Result<String, Error>,
+/// The indexes, and those that have a name by it.
+pub(super) fn read(
+    tables: &ResolvingTables<'_>,
+    root: &Root,
     variables: Variables<'_>,
-) -> Result<(), Error> {
-    let Some((text, span)) = table.get("url").and_then(|item| Some((item.as_str()?, item.span()))) else {
-        return Err(Error::invalid(origin, "an index must have a `url`"));
+) -> Result<(IndexSettings, BTreeMap<String, Url>), Error> {
+    let mut settings = IndexSettings {
+        no_index: tables.flag("no-index")?.unwrap_or_default(),
+        strategy: tables.parsed("index-strategy")?,
+        keyring: tables.string("keyring-provider")?.map(|(provider, _)| provider == "subprocess"),
+        ..IndexSettings::default()
     };
-    let origin = toml.at(span);
-    let mut url = parse(&expand(text, &origin)?, &origin)?;
-    if let Some(name) = table.get("name").and_then(Item::as_str) {
-        let name: String = name
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
-            .collect();
-        let value =
-            |part: &str| variables(&format!("UV_INDEX_{name}_{part}")).filter(|value| !value.is_empty());
-        // Both fail only for URLs that can have neither, such as those of files.
-        if let Some(user) = value("USERNAME") {
-            let _ = url.set_username(&user);
-        }
-        if let Some(password) = value("PASSWORD") {
-            let _ = url.set_password(Some(&password));
-        }
+    let mut named = BTreeMap::new();
+    for (toml, table) in tables.all() {
+        let reader = Reader { root, variables, expands: table.contains(&"bakehouse") };
+        let own = reader.read(toml, table, &mut named)?;
+        settings.merge(own)?;
     }
-    if flag(table, "default") {
-        settings.index_url = Some((url, origin));
-    } else {
-        settings.extra_index_urls.push((url, origin));
-    }
-    Ok(())
+    Ok((settings, named))
 }
 
-fn parse(text: &str, origin: &Origin) -> Result<Url, Error> {
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "https" | "http" | "file") => Ok(url),
-        _ => Err(Error::invalid(origin.clone(), "this is not the URL of an index")),
+/// How the texts of a table are read.
+struct Reader<'r> {
+    root: &'r Root,
+    variables: Variables<'r>,
+    /// Whether `${VARIABLE}` stands for its value.
+    expands: bool,
+}
+
+impl Reader<'_> {
+    fn read(
+        &self,
+        toml: &Toml,
+        table: &[&str],
+        named: &mut BTreeMap<String, Url>,
+    ) -> Result<IndexSettings, Error> {
+        let path = |key| [table, &[key]].concat();
+        let mut settings = IndexSettings::default();
+        if let Some((text, origin)) = toml.string(&path("index-url"))? {
+            settings.index_url = Some((self.index(text, &origin)?, origin));
+        }
+        for (text, origin) in toml.strings(&path("extra-index-url"))?.unwrap_or_default() {
+            settings.extra_index_urls.push((self.index(text, &origin)?, origin));
+        }
+        for (text, origin) in toml.strings(&path("find-links"))?.unwrap_or_default() {
+            settings.find_links.push((self.links(text, &origin)?, origin));
+        }
+        for (table, origin) in super::toml::tables(toml, &path("index")) {
+            self.add(&mut settings, toml, (table, origin), named)?;
+        }
+        Ok(settings)
+    }
+
+    /// Adds the index of one table: `url`, `name`, `default`, `format`, `explicit`.
+    fn add(
+        &self,
+        settings: &mut IndexSettings,
+        toml: &Toml,
+        (table, origin): (&dyn TableLike, Origin),
+        named: &mut BTreeMap<String, Url>,
+    ) -> Result<(), Error> {
+        let flag = |key: &str| table.get(key).and_then(Item::as_bool) == Some(true);
+        let text = |key: &str| table.get(key).and_then(Item::as_str);
+        let Some(address) = text("url") else {
+            return Err(Error::invalid(origin, "an index must have a `url`"));
+        };
+        let origin = toml.at(table.get("url").and_then(Item::span));
+        let is_flat = text("format") == Some("flat");
+        let mut url = if is_flat { self.links(address, &origin)? } else { self.index(address, &origin)? };
+        if let Some(name) = text("name") {
+            add_credentials(&mut url, name, self.variables);
+            named.entry(name.to_owned()).or_insert_with(|| url.clone());
+        }
+        match (flag("explicit"), is_flat, flag("default")) {
+            // Only `[tool.uv.sources]` uses it.
+            (true, ..) => {}
+            (_, true, _) => settings.find_links.push((url, origin)),
+            (.., true) => settings.index_url = Some((url, origin)),
+            _ => settings.extra_index_urls.push((url, origin)),
+        }
+        Ok(())
+    }
+
+    /// The URL of an index.
+    fn index(&self, text: &str, origin: &Origin) -> Result<Url, Error> {
+        match Url::parse(&self.expanded(text, origin)?) {
+            Ok(url) if matches!(url.scheme(), "https" | "http" | "file") => Ok(url),
+            _ => Err(Error::invalid(origin.clone(), "this is not the URL of an index")),
+        }
+    }
+
+    /// The URL of a list of links: a page, or a directory of the project.
+    fn links(&self, text: &str, origin: &Origin) -> Result<Url, Error> {
+        if text.contains("://") {
+            return self.index(text, origin);
+        }
+        let found = self.root.locate(text).filter(|url| url.path().ends_with('/'));
+        found.ok_or_else(|| Error::invalid(origin.clone(), format!("the project has no directory `{text}`")))
+    }
+
+    fn expanded(&self, text: &str, origin: &Origin) -> Result<String, Error> {
+        if self.expands { expand(text, origin, self.variables) } else { Ok(text.to_owned()) }
+    }
+}
+
+/// Adds what `UV_INDEX_NAME_USERNAME` and `UV_INDEX_NAME_PASSWORD` say, if they are set.
+fn add_credentials(url: &mut Url, name: &str, variables: Variables<'_>) {
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let value = |what: &str| variables(&format!("UV_INDEX_{name}_{what}")).filter(|value| !value.is_empty());
+    // Both fail only for URLs that can have none.
+    if let Some(user) = value("USERNAME") {
+        let _ = url.set_username(&user);
+    }
+    if let Some(password) = value("PASSWORD") {
+        let _ = url.set_password(Some(&password));
     }
 }
 
@@ -118,7 +154,9 @@ fn expand(text: &str, origin: &Origin, variables: Variables<'_>) -> Result<Strin
 /// from a variable is in no file.
 pub(super) fn files_with_passwords(root: &Root, settings: &IndexSettings) -> Vec<(String, Origin)> {
     let mut found: Vec<(String, Origin)> = Vec::new();
-    for (url, origin) in settings.index_url.iter().chain(&settings.extra_index_urls) {
+    for (url, origin) in
+        settings.index_url.iter().chain(&settings.extra_index_urls).chain(&settings.find_links)
+    {
         // A user without a password is how a token is written.
         let secret = url.password().unwrap_or(url.username());
         let Ok(text) = root.read(&origin.file, None) else { continue };

@@ -11,14 +11,18 @@ mod discover;
 mod error;
 mod flow;
 mod glob;
+mod groups;
 mod indexes;
+mod limits;
 mod pyproject;
 mod python;
+mod resolving;
 mod scalar;
 mod settings;
 mod several;
 mod shell;
 mod source;
+mod sources;
 mod toml;
 mod yaml;
 
@@ -29,11 +33,12 @@ pub use code::{
 };
 pub use component::{
     Asset, AssetKind, BaseRequest, CodePackage, Component, ComponentKind, CondaRequest, Environment,
-    IndexSettings, Project, ProjectKind, Run, check_names, image_name,
+    IndexPin, IndexSettings, Project, ProjectKind, Run, check_names, image_name,
 };
 pub use discover::{Unreadable, discover, discover_parts, discover_with};
 pub use error::Error;
 pub use pyproject::PackageMetadata;
 pub use python::PythonRequest;
+pub use resolving::Resolving;
 pub use settings::Settings;
 pub use several::{Member, discover_member, members};

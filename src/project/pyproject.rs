@@ -1,15 +1,18 @@
 //! `pyproject.toml`: dependencies, Python, metadata, indexes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use toml_edit::Item;
-
 use super::dependencies::{Dependencies, read_requirements};
+use super::resolving::ResolvingTables;
 use super::source::Root;
+use super::sources::Sources;
 use super::toml::Toml;
-use super::{Error, IndexSettings, PythonRequest, indexes};
+use super::{Error, IndexSettings, PythonRequest, Selection, groups, indexes};
 use crate::model::{Origin, PackageName, Variables, Version, VersionSpecifiers, Warning, parse_requirement};
+
+/// uv's own file of settings.
+const UV: &str = "uv.toml";
 
 /// The metadata of a distribution as its `[project]` table states it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,19 +55,34 @@ pub(super) enum Stated {
     Poetry(Origin),
 }
 
-/// A parsed `pyproject.toml`.
+/// A parsed `pyproject.toml`, and the `uv.toml` beside it.
 pub(super) struct Pyproject {
     toml: Toml,
+    uv: Option<Toml>,
+}
+
+/// What a `pyproject.toml` is read with.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'c> {
+    pub root: &'c Root,
+    pub selection: &'c Selection,
+    pub variables: Variables<'c>,
+    /// Whether what is not understood is an error.
+    pub strict: bool,
 }
 
 impl Pyproject {
     /// Reads a file if it is there.
     pub fn read(root: &Root, file: &str) -> Result<Option<Self>, Error> {
-        root.read_optional(file)?.map(|text| Self::parse(file, text)).transpose()
+        let Some(text) = root.read_optional(file)? else { return Ok(None) };
+        let beside =
+            file.rsplit_once('/').map_or_else(|| UV.to_owned(), |(folder, _)| format!("{folder}/{UV}"));
+        let uv = root.read_optional(&beside)?.map(|text| Toml::parse(&beside, text)).transpose()?;
+        Ok(Some(Self { uv, ..Self::parse(file, text)? }))
     }
 
     pub fn parse(file: &str, text: String) -> Result<Self, Error> {
-        Ok(Self { toml: Toml::parse(file, text)? })
+        Ok(Self { toml: Toml::parse(file, text)?, uv: None })
     }
 
     /// The file as TOML.
@@ -119,12 +137,14 @@ impl Pyproject {
         })
     }
 
-    /// The dependencies, wherever they are stated; `None` if the file says nothing of any. `requires-python` is added.
+    /// The dependencies, wherever they are stated, and complete; `None` if the file says nothing of any.
+    /// `requires-python` is added.
     pub fn dependencies(
         &self,
-        root: &Root,
-        variables: Variables<'_>,
+        context: &Context<'_>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<Option<(Dependencies, IndexSettings)>, Error> {
+        let Context { root, variables, .. } = *context;
         let mut indexes = IndexSettings::default();
         let mut dependencies = match self.stated()? {
             Stated::Listed(dependencies) => dependencies,
@@ -149,6 +169,7 @@ impl Pyproject {
         if dependencies.python.is_none() {
             dependencies.python = self.python()?;
         }
+        indexes.merge(self.complete(context, &mut dependencies, warnings)?)?;
         Ok(Some((dependencies, indexes)))
     }
 
@@ -160,57 +181,58 @@ impl Pyproject {
             .transpose()
     }
 
-    /// The indexes of `[tool.uv]` and `[tool.bakehouse]`. What else in uv's table would change a resolution is an error
-    /// if `strict`, and a warning otherwise: the platform's client ignores it.
-    pub fn indexes(
+    /// What the files say of resolving.
+    pub fn resolving(&self) -> ResolvingTables<'_> {
+        ResolvingTables::new(&self.toml, self.uv.as_ref())
+    }
+
+    /// The extras and groups that are wanted: by the command line, and by `[tool.bakehouse]`.
+    fn selection(&self, selection: &Selection) -> Result<Selection, Error> {
+        let named = |key: &str| -> Result<Vec<String>, Error> {
+            let listed = self.toml.strings(&["tool", "bakehouse", key])?.unwrap_or_default();
+            Ok(listed.into_iter().map(|(text, _)| text.to_owned()).collect())
+        };
+        let mut all =
+            Selection { extras: named("extras")?, groups: named("groups")?, ..Selection::default() };
+        all.extras.extend(selection.extras.iter().cloned());
+        all.groups.extend(selection.groups.iter().cloned());
+        Ok(all)
+    }
+
+    /// What is added to the dependencies, wherever they are stated: extras and groups, constraints and overrides; and
+    /// where single dependencies come from. What is not understood is an error if `strict`, and a warning otherwise: the
+    /// platform's client ignores it.
+    pub fn complete(
         &self,
-        strict: bool,
-        variables: Variables<'_>,
+        context: &Context<'_>,
+        dependencies: &mut Dependencies,
         warnings: &mut Vec<Warning>,
     ) -> Result<IndexSettings, Error> {
-        let settings = indexes::read(&self.toml, variables)?;
-        for path in self.uv_settings_that_change_resolution()? {
-            let origin = self.toml.origin(&path);
-            let what = format!("`{}`", path.join("."));
+        let settings = self.resolving();
+        let selection = self.selection(context.selection)?;
+        let listed = std::mem::take(&mut dependencies.requirements);
+        dependencies.requirements = groups::without_itself(&self.toml, listed)?;
+        for requirement in groups::chosen(&self.toml, &selection.extras, &selection.groups)? {
+            if dependencies.requirements.iter().all(|known| known.pep508 != requirement.pep508) {
+                dependencies.push(requirement)?;
+            }
+        }
+        dependencies.constraints.extend(settings.constraints()?);
+        dependencies.overrides.extend(settings.overrides()?);
+
+        let (mut indexes, named) = indexes::read(&settings, context.root, context.variables)?;
+        let strict = context.strict;
+        let sources =
+            Sources { toml: &self.toml, root: context.root, named: &named, selection: &selection, strict };
+        indexes.pins = sources.apply(&mut dependencies.requirements, warnings)?;
+        if let Some((origin, what)) = settings.unsupported() {
             if strict {
                 let hint = "remove it, or lock with the tool it is for";
                 return Err(Error::Unsupported { origin, what, hint });
             }
             warnings.push(Warning::at(origin, format!("{what} is ignored, as the platform's client does")));
         }
-        Ok(settings)
-    }
-
-    fn uv_settings_that_change_resolution(&self) -> Result<Vec<Vec<&str>>, Error> {
-        let mut found = Vec::new();
-        let keys = [
-            "constraint-dependencies",
-            "override-dependencies",
-            "exclude-dependencies",
-            "find-links",
-            "no-index",
-        ];
-        for key in keys {
-            let path = vec!["tool", "uv", key];
-            let says_nothing = |item: &Item| {
-                item.as_bool() == Some(false) || item.as_array().is_some_and(toml_edit::Array::is_empty)
-            };
-            if self.toml.get(&path).is_some_and(|item| !says_nothing(item)) {
-                found.push(path);
-            }
-        }
-        // A source matters where it is for one of the dependencies; others are for development groups.
-        if let (Some(sources), Stated::Listed(listed)) =
-            (self.toml.table(&["tool", "uv", "sources"])?, self.stated()?)
-        {
-            let names: BTreeSet<&PackageName> = listed.requirements.iter().map(|r| &r.pep508.name).collect();
-            for (key, _) in sources.iter() {
-                if key.parse::<PackageName>().is_ok_and(|name| names.contains(&name)) {
-                    found.push(vec!["tool", "uv", "sources", key]);
-                }
-            }
-        }
-        Ok(found)
+        Ok(indexes)
     }
 
     /// The distribution's metadata.

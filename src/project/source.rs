@@ -122,6 +122,17 @@ impl Root {
         names.iter().map(|name| self.path.join(folder).join(name)).find(|path| self.holds(path))
     }
 
+    /// The URL of a file or directory inside the project; `None` if there is none.
+    pub fn locate(&self, path: &str) -> Option<url::Url> {
+        let real = fs::canonicalize(self.path.join(path)).ok().filter(|real| real.starts_with(&self.path))?;
+        let url = if real.is_dir() {
+            url::Url::from_directory_path(&real)
+        } else {
+            url::Url::from_file_path(&real)
+        };
+        url.ok()
+    }
+
     /// Whether a path leads to a regular file inside the project.
     pub fn holds(&self, path: &Path) -> bool {
         fs::canonicalize(path).is_ok_and(|real| real.starts_with(&self.path) && real.is_file())

@@ -108,3 +108,21 @@ impl Toml {
         entries.collect()
     }
 }
+
+/// The tables of an array, however it is written, or the one table.
+pub(super) fn tables<'t>(toml: &'t Toml, path: &[&str]) -> Vec<(&'t dyn TableLike, Origin)> {
+    match toml.get(path) {
+        None => Vec::new(),
+        Some(Item::ArrayOfTables(tables)) => {
+            tables.iter().map(|table| (table as &dyn TableLike, toml.at(table.span()))).collect()
+        }
+        Some(item) => {
+            if let Some(table) = item.as_table_like() {
+                return vec![(table, toml.origin(path))];
+            }
+            let entries = item.as_array().into_iter().flatten();
+            let entries = entries.filter_map(|value| Some((value.as_inline_table()?, toml.at(value.span()))));
+            entries.map(|(table, origin)| (table as &dyn TableLike, origin)).collect()
+        }
+    }
+}

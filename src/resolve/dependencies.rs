@@ -1,7 +1,7 @@
 //! What a package requires, in the solver's terms.
 
 use pep440_rs::Operator;
-use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
+use pep508_rs::{ExtraName, PackageName};
 use url::Url;
 
 use super::Error;
@@ -10,7 +10,7 @@ use super::manifest::{same_url, shown};
 use super::package::{Package, Reason};
 use super::ranges::{VersionSet, versions_of};
 use crate::index::Metadata;
-use crate::model::{Version, VersionOrUrl};
+use crate::model::{Requirement, Version, VersionOrUrl};
 
 type Pep508 = pep508_rs::Requirement<Url>;
 
@@ -27,21 +27,46 @@ pub(crate) struct Dependencies {
 }
 
 /// The requirements of a distribution that count for the target: without an extra those that always do, with one those
-/// that it adds.
+/// that it adds. The user's overrides stand in for what they override.
 pub(crate) fn active<'m>(
     metadata: &'m Metadata,
     extra: Option<&'m ExtraName>,
-    environment: &'m MarkerEnvironment,
+    facts: &'m Facts<'_>,
 ) -> impl Iterator<Item = &'m Pep508> {
-    metadata.requires_dist.iter().filter(move |requirement| match extra {
+    let overridden = |requirement: &Pep508| {
+        let instead = facts.manifest.overrides.get(&requirement.name);
+        instead.filter(|_| requirement.name != metadata.name)
+    };
+    metadata.requires_dist.iter().flat_map(move |requirement| {
+        let (own, instead): (_, &[&Requirement]) = match overridden(requirement) {
+            None => (holds(requirement, extra, facts), &[]),
+            Some(instead) if belongs_to(requirement, extra) => (false, instead),
+            Some(_) => (false, &[]),
+        };
+        own.then_some(requirement).into_iter().chain(instead.iter().map(|one| &one.pep508))
+    })
+}
+
+/// Whether a requirement counts for the target: without an extra always, with one because of it.
+fn holds(requirement: &Pep508, extra: Option<&ExtraName>, facts: &Facts<'_>) -> bool {
+    match extra {
         // Most requirements have no marker at all.
         _ if requirement.marker.is_true() => extra.is_none(),
-        None => requirement.evaluate_markers(environment, &[]),
+        None => requirement.evaluate_markers(&facts.environment, &[]),
         Some(extra) => {
-            requirement.evaluate_markers(environment, std::slice::from_ref(extra))
-                && !requirement.evaluate_markers(environment, &[])
+            requirement.evaluate_markers(&facts.environment, std::slice::from_ref(extra))
+                && !requirement.evaluate_markers(&facts.environment, &[])
         }
-    })
+    }
+}
+
+/// Whether a requirement that is overridden, its own target's conditions included, is one of an extra or of none.
+fn belongs_to(requirement: &Pep508, extra: Option<&ExtraName>) -> bool {
+    let always = requirement.marker.evaluate_extras(&[]);
+    match extra {
+        None => always,
+        Some(extra) => !always && requirement.marker.evaluate_extras(std::slice::from_ref(extra)),
+    }
 }
 
 /// What the user's requirements ask for.
@@ -68,7 +93,7 @@ pub(crate) fn of_version(
     if package.extra().is_some() {
         dependencies.packages.push((Package::Base(name.clone()), VersionSet::singleton(version.clone())));
     }
-    for requirement in active(&metadata, package.extra(), &facts.environment) {
+    for requirement in active(&metadata, package.extra(), facts) {
         if requirement.name == *name && !admits(requirement, version) {
             return Ok(Err(Reason::Metadata(format!(
                 "it requires another version of itself: {requirement}"

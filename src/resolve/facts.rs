@@ -14,7 +14,7 @@ use super::ranges::python_is_new_enough;
 use super::rules::Candidates;
 use super::source::{Fault, Source};
 use super::{Error, Request};
-use crate::index::{self, CoreMetadata, Metadata, ReleaseFile, Releases};
+use crate::index::{self, CoreMetadata, Metadata, Place, ReleaseFile, Releases};
 use crate::model::{Origin, Version, VersionOrUrl};
 
 /// How many direct URLs one resolution may reach, those that archives behind URLs name included.
@@ -217,6 +217,8 @@ impl<'r> Facts<'r> {
             let releases = Releases {
                 name: name.clone(),
                 index: url.clone(),
+                elsewhere: BTreeMap::from([(file.archive.file_name.clone(), Place { rank: 0, index: None })]),
+                earlier_index_first: false,
                 versions: BTreeMap::from([(version.clone(), vec![file].into())]),
             };
             let candidates = Candidates::new(Arc::new(releases), Arc::clone(&self.manifest.rules));

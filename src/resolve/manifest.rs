@@ -18,6 +18,8 @@ pub(crate) struct Manifest<'r> {
     pub(crate) requirements: Vec<&'r Requirement>,
     /// The constraints by name.
     pub(crate) constraints: BTreeMap<&'r PackageName, Vec<&'r Requirement>>,
+    /// What stands in for all requirements of a package; nothing where the overrides' markers do not hold.
+    pub(crate) overrides: BTreeMap<&'r PackageName, Vec<&'r Requirement>>,
     /// The direct URLs, each with the requirement that names it.
     pub(crate) urls: BTreeMap<&'r PackageName, (&'r Url, &'r Requirement)>,
     /// What decides about files and versions.
@@ -28,12 +30,29 @@ impl<'r> Manifest<'r> {
     /// Reads a request for its target.
     pub(crate) fn new(request: &'r Request<'_>, environment: &MarkerEnvironment) -> Result<Self, Error> {
         let applies = |requirement: &&Requirement| requirement.pep508.evaluate_markers(environment, &[]);
-        let requirements: Vec<_> = request.requirements.iter().filter(applies).collect();
+        let mut overrides: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for requirement in request.overrides {
+            let known = overrides.entry(&requirement.pep508.name).or_default();
+            known.extend(Some(requirement).filter(&applies));
+        }
+        let mut requirements: Vec<&Requirement> = Vec::new();
+        for requirement in request.requirements {
+            match overrides.get(&requirement.pep508.name) {
+                Some(instead) if instead.iter().all(|one| !requirements.contains(one)) => {
+                    requirements.extend(instead);
+                }
+                Some(_) => {}
+                None => requirements.extend(Some(requirement).filter(&applies)),
+            }
+        }
         let mut constraints: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for constraint in request.constraints.iter().filter(applies) {
             constraints.entry(&constraint.pep508.name).or_default().push(constraint);
         }
-        let all = || requirements.iter().chain(constraints.values().flatten()).copied();
+        let all = || {
+            let listed = requirements.iter().chain(constraints.values().flatten());
+            listed.chain(overrides.values().flatten()).copied()
+        };
 
         let mut urls: BTreeMap<&PackageName, (&Url, &Requirement)> = BTreeMap::new();
         for requirement in all() {
@@ -75,12 +94,15 @@ impl<'r> Manifest<'r> {
             target: request.target,
             python: Version::new([u64::from(python.major), u64::from(python.minor), 0]),
             prerelease: request.options.prerelease,
+            strategy: request.options.strategy,
+            direct: requirements.iter().map(|requirement| requirement.pep508.name.clone()).collect(),
+            exclude_newer: request.options.exclude_newer,
             explicit,
             yanks,
             hashes: request.hashes.clone(),
             preferences: request.preferences.clone(),
         });
-        Ok(Self { requirements, constraints, urls, rules })
+        Ok(Self { requirements, constraints, overrides, urls, rules })
     }
 
     /// The versions that a constraint allows.

@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod facts;
 mod manifest;
+mod options;
 mod package;
 mod prefetch;
 mod priority;
@@ -18,7 +19,7 @@ mod solver;
 mod source;
 
 pub use error::Error;
-pub use rules::PrereleaseMode;
+pub use options::{Options, PrereleaseMode, Strategy, UnknownValue};
 pub use source::{Choose, Fault, IndexSource, Source};
 
 use std::collections::BTreeMap;
@@ -30,28 +31,6 @@ use crate::model::{Digest, PackageName, Pin, Requirement, Target, Version, Warni
 /// used, until needed.
 const STACK_SIZE: usize = 64 * 1024 * 1024;
 
-/// Choices that the user makes for a resolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Options {
-    /// When pre-releases may be chosen.
-    pub prerelease: PrereleaseMode,
-}
-
-impl Options {
-    /// The options as text, equal only for equal options: part of what makes a lock stale.
-    pub fn canonical(&self) -> String {
-        let prerelease = match self.prerelease {
-            PrereleaseMode::Disallow => "disallow",
-            PrereleaseMode::Allow => "allow",
-            PrereleaseMode::IfNecessary => "if-necessary",
-            PrereleaseMode::Explicit => "explicit",
-            PrereleaseMode::IfNecessaryOrExplicit => "if-necessary-or-explicit",
-        };
-        format!("prerelease={prerelease}")
-    }
-}
-
 /// What to resolve.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -59,6 +38,9 @@ pub struct Request<'a> {
     pub requirements: &'a [Requirement],
     /// What versions are allowed of packages that turn out to be required.
     pub constraints: &'a [Requirement],
+    /// What is required instead of everything that anyone requires of the same packages. A package whose overrides'
+    /// markers do not hold is not required at all.
+    pub overrides: &'a [Requirement],
     /// What it must run on.
     pub target: Target,
     /// Versions that are taken where they satisfy everything: the pins of the old lock.

@@ -7,7 +7,7 @@ use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics};
 
 use super::priority::Priority;
 use super::ranges::VersionSet;
-use crate::model::Version;
+use crate::model::{Timestamp, Version};
 
 /// A node of the solver's graph.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -68,6 +68,10 @@ pub(crate) enum Reason {
     Prerelease,
     /// No file has one of the hashes that the requirements ask for.
     Hash,
+    /// It was uploaded after the time that the user names.
+    TooNew(Timestamp),
+    /// The index does not tell when it was uploaded, and the user names a time.
+    NoUploadTime,
     /// Its metadata cannot be used.
     Metadata(String),
     /// A constraint excludes it; the constraint as text, with its origin.
@@ -86,6 +90,12 @@ impl fmt::Display for Reason {
             Self::Yanked => f.write_str("was yanked"),
             Self::Prerelease => f.write_str("is a pre-release"),
             Self::Hash => f.write_str("has no wheel with one of the required hashes"),
+            Self::TooNew(limit) => {
+                write!(f, "was not published before {limit}, as you ask for (exclude-newer)")
+            }
+            Self::NoUploadTime => {
+                f.write_str("has no time of upload on its index, so that it is left out (exclude-newer)")
+            }
             Self::Metadata(why) => write!(f, "has unusable metadata ({why})"),
             Self::Constraint(text) => write!(f, "is excluded by the constraint {text}"),
         }

@@ -74,7 +74,7 @@ impl Prefetcher {
         *announced = tried;
         let count = tried.min(LARGEST_BATCH);
         if let Some(candidates) = facts.known(name) {
-            let next: Vec<Version> = candidates.newest(set, count + 1).into_iter().cloned().collect();
+            let next: Vec<Version> = candidates.first(set, count + 1).into_iter().cloned().collect();
             self.announce(facts, name, &candidates, next.into_iter());
         }
     }

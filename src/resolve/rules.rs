@@ -8,26 +8,11 @@ use std::sync::Arc;
 
 use pep508_rs::PackageName;
 
+use super::options::{PrereleaseMode, Strategy};
 use super::package::Reason;
 use super::ranges::{VersionSet, python_is_new_enough};
 use crate::index::{Files, ReleaseFile, Releases};
-use crate::model::{ArchiveKind, Digest, Target, Version};
-
-/// When pre-releases may be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PrereleaseMode {
-    /// Never.
-    Disallow,
-    /// Like stable releases.
-    Allow,
-    /// Where no stable release will do.
-    IfNecessary,
-    /// Where no stable release will do, for packages whose direct requirement or constraint names a pre-release.
-    Explicit,
-    /// Where no stable release will do, whether a requirement names a pre-release or not. The default, as in uv.
-    #[default]
-    IfNecessaryOrExplicit,
-}
+use crate::model::{ArchiveKind, Digest, Target, Timestamp, Version};
 
 /// The mode, applied to one package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +32,12 @@ pub(crate) struct Rules {
     pub(crate) python: Version,
     /// When pre-releases may be chosen.
     pub(crate) prerelease: PrereleaseMode,
+    /// Which of the versions that will do is chosen.
+    pub(crate) strategy: Strategy,
+    /// The packages that the user requires directly.
+    pub(crate) direct: BTreeSet<PackageName>,
+    /// What was uploaded at this time or later is not there.
+    pub(crate) exclude_newer: Option<Timestamp>,
     /// The packages whose direct requirements name a pre-release.
     pub(crate) explicit: BTreeSet<PackageName>,
     /// Yanked versions that the user asks for by exact version, or had before.
@@ -60,7 +51,8 @@ pub(crate) struct Rules {
 impl Rules {
     /// The best file of a version, by its position, or why there is none. Where several things are wrong with several
     /// files, the one tells that came closest.
-    fn judge(&self, name: &PackageName, version: &Version, files: &[ReleaseFile]) -> Result<usize, Reason> {
+    fn judge(&self, releases: &Releases, version: &Version, files: &[ReleaseFile]) -> Result<usize, Reason> {
+        let name = &releases.name;
         let yank_allowed = || self.yanks.get(name).is_some_and(|set| set.contains(version));
         let hashes = self.hashes.get(name);
         let mut best = None;
@@ -73,6 +65,12 @@ impl Rules {
             }
         };
         for (position, file) in files.iter().enumerate() {
+            if let Some(limit) = self.exclude_newer
+                && let Some(reason) = too_new(releases, file, limit)
+            {
+                note(6, reason);
+                continue;
+            }
             let ArchiveKind::Wheel(wheel) = &file.archive.kind else {
                 note(1, Reason::OnlySdist);
                 continue;
@@ -95,12 +93,21 @@ impl Rules {
                 note(5, Reason::Hash);
                 continue;
             }
-            let order = (rank, Reverse(&wheel.build), &file.archive.file_name);
+            let order = (releases.rank(file), rank, Reverse(&wheel.build), &file.archive.file_name);
             if best.as_ref().is_none_or(|(known, _)| order < *known) {
                 best = Some((order, position));
             }
         }
         best.map(|(_, position)| position).ok_or(worst)
+    }
+
+    /// Whether the oldest version of a package is wanted.
+    fn wants_lowest(&self, name: &PackageName) -> bool {
+        match self.strategy {
+            Strategy::Highest => false,
+            Strategy::Lowest => true,
+            Strategy::LowestDirect => self.direct.contains(name),
+        }
     }
 
     fn prereleases(&self, name: &PackageName) -> Prereleases {
@@ -110,6 +117,16 @@ impl Rules {
             PrereleaseMode::Explicit if !self.explicit.contains(name) => Prereleases::Never,
             _ => Prereleases::IfNecessary,
         }
+    }
+}
+
+/// Why a file counts as not there yet, if it does. What does not come from an index has no time of upload.
+fn too_new(releases: &Releases, file: &ReleaseFile, limit: Timestamp) -> Option<Reason> {
+    releases.index_of(file)?;
+    match file.upload_time.as_deref().and_then(Timestamp::from_rfc3339) {
+        Some(time) if time < limit => None,
+        Some(_) => Some(Reason::TooNew(limit)),
+        None => Some(Reason::NoUploadTime),
     }
 }
 
@@ -158,8 +175,8 @@ impl Candidates {
         self.files(version).iter().any(|file| file.version.to_string() == text)
     }
 
-    /// The best usable version of a set: a preferred one, else the newest stable one, else the newest pre-release where
-    /// these are allowed.
+    /// The best usable version of a set: a preferred one, else the newest stable one (or the oldest, by the strategy),
+    /// else the newest pre-release where these are allowed.
     pub(crate) fn choose(&self, set: &VersionSet) -> Option<&Version> {
         let preference = self.rules.preferences.get(&self.releases.name);
         if let Some(preferred) = preference.filter(|version| set.contains(version))
@@ -168,23 +185,28 @@ impl Candidates {
         {
             return self.versions.binary_search(preferred).ok().map(|position| &self.versions[position]);
         }
-        let newest = |stable: Option<bool>| {
-            self.positions_descending(set).find(|&position| {
+        let best = |stable: Option<bool>| {
+            let mut usable = self.positions(set).filter(|&position| {
                 stable.is_none_or(|stable| stable != self.versions[position].any_prerelease())
                     && self.verdict(position).is_ok()
-            })
+            });
+            if self.releases.earlier_index_first {
+                usable.min_by_key(|&position| self.rank(position))
+            } else {
+                usable.next()
+            }
         };
         let position = match self.prereleases() {
-            Prereleases::Always => newest(None),
-            Prereleases::Never => newest(Some(true)),
-            Prereleases::IfNecessary => newest(Some(true)).or_else(|| newest(Some(false))),
+            Prereleases::Always => best(None),
+            Prereleases::Never => best(Some(true)),
+            Prereleases::IfNecessary => best(Some(true)).or_else(|| best(Some(false))),
         };
         position.map(|position| &self.versions[position])
     }
 
-    /// Up to `count` usable versions of a set, newest first.
-    pub(crate) fn newest(&self, set: &VersionSet, count: usize) -> Vec<&Version> {
-        let usable = self.positions_descending(set).filter(|&position| {
+    /// Up to `count` usable versions of a set, in the order in which they are tried.
+    pub(crate) fn first(&self, set: &VersionSet, count: usize) -> Vec<&Version> {
+        let usable = self.positions(set).filter(|&position| {
             self.verdict(position).is_ok()
                 && (!self.versions[position].any_prerelease() || self.prereleases() == Prereleases::Always)
         });
@@ -195,7 +217,7 @@ impl Candidates {
     /// included.
     pub(crate) fn reasons(&self, set: &VersionSet) -> BTreeMap<Reason, VersionSet> {
         let mut reasons: BTreeMap<Reason, VersionSet> = BTreeMap::new();
-        for position in self.positions_descending(set) {
+        for position in self.positions(set) {
             let reason = match self.verdict(position) {
                 Err(reason) => reason.clone(),
                 Ok(_) => Reason::Prerelease,
@@ -219,12 +241,18 @@ impl Candidates {
     fn verdict(&self, position: usize) -> &Result<usize, Reason> {
         self.verdicts[position].get_or_init(|| {
             let version = &self.versions[position];
-            self.rules.judge(&self.releases.name, version, self.files(version))
+            self.rules.judge(&self.releases, version, self.files(version))
         })
     }
 
-    /// The positions of the versions of a set, newest first.
-    fn positions_descending(&self, set: &VersionSet) -> impl Iterator<Item = usize> + '_ {
+    /// The place of a usable version's index among the indexes.
+    fn rank(&self, position: usize) -> usize {
+        let file = self.file(&self.versions[position]);
+        file.map_or(usize::MAX, |file| self.releases.rank(file))
+    }
+
+    /// The positions of the versions of a set, newest first; oldest first where the oldest is wanted.
+    fn positions(&self, set: &VersionSet) -> Box<dyn Iterator<Item = usize> + '_> {
         // How many versions lie before a bound, which is the beginning or the end of an interval.
         let before = |bound: Bound<&Version>, is_end: bool| match bound {
             Bound::Unbounded => {
@@ -241,6 +269,10 @@ impl Candidates {
             }
         };
         let spans: Vec<_> = set.iter().map(|(start, end)| before(start, false)..before(end, true)).collect();
-        spans.into_iter().rev().flat_map(Iterator::rev)
+        if self.rules.wants_lowest(&self.releases.name) {
+            Box::new(spans.into_iter().flatten())
+        } else {
+            Box::new(spans.into_iter().rev().flat_map(Iterator::rev))
+        }
     }
 }

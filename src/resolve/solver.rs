@@ -244,7 +244,7 @@ impl Chosen {
             let extras = self.extras.get(name).unwrap_or(&none);
             let mut dependencies = BTreeSet::new();
             for extra in std::iter::once(None).chain(extras.iter().map(Some)) {
-                let requirements = active(&metadata, extra, &facts.environment);
+                let requirements = active(&metadata, extra, facts);
                 dependencies.extend(requirements.map(|requirement| requirement.name.clone()));
             }
             dependencies.remove(name);
@@ -271,7 +271,7 @@ impl Chosen {
             resolution.pins.push(Pin {
                 name: name.clone(),
                 version: version.clone(),
-                index: url.is_none().then(|| candidates.releases().index.clone()),
+                index: candidates.releases().index_of(file).cloned(),
                 direct_url: url.map(recorded),
                 archive: file.archive.clone(),
                 requires_python,

@@ -20,7 +20,7 @@ fn on(branch: Option<&str>) -> (Vec<String>, Vec<String>) {
         ("deployments/only_main/config.prod.yml", "dependencies:\n  pypi: {c: '2.0.0'}"),
         ("deployments/only_main/obproject_deploy.toml", "[deploy]\nbranches = ['main', 'release/*']"),
     ]);
-    let selection = Selection { branch: branch.map(str::to_owned) };
+    let selection = Selection { branch: branch.map(str::to_owned), ..Selection::default() };
     let project = discover_with(directory.path(), &selection, &|_| None).unwrap();
     let found =
         project.components.iter().map(|c| format!("{} {}", c.id(), names(&c.environments[0]).join(" ")));

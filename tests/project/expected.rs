@@ -9,7 +9,7 @@ fn every_fixture_has_the_environments_or_the_error_that_it_expects() {
     let children = |directory: PathBuf| fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     for directory in children(fixture("")).chain(children(fixture("several-projects/projects"))) {
         let Ok(expected) = fs::read_to_string(directory.join("expected.txt")) else { continue };
-        let selection = Selection { branch: Some("main".to_owned()) };
+        let selection = Selection { branch: Some("main".to_owned()), ..Selection::default() };
         let found = match discover_with(&directory, &selection, &|_| None) {
             Ok(project) => environments(&project),
             Err(error) => {

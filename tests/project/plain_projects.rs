@@ -126,8 +126,8 @@ fn broken_pyprojects_are_told_with_their_line() {
             "pyproject.toml:5: `tool.uv.sources.a` is not supported yet",
         ),
         (
-            "[project]\nname = 'x'\n[tool.uv]\nno-index = true",
-            "pyproject.toml:4: `tool.uv.no-index` is not supported",
+            "[project]\nname = 'x'\n[tool.uv]\nexclude-newer-package = {a = '2024-01-01'}",
+            "pyproject.toml:4: `tool.uv.exclude-newer-package` is not supported",
         ),
         (
             "[project]\nname = 'x'\ndependencies = ['a @ https://u:s3cret@h.example/a.whl']",

@@ -39,7 +39,7 @@ impl Setup {
 
     /// A new index, as in a new run.
     pub fn index(&self, url: Url, extra: &[Url], offline: bool) -> Index {
-        let settings = Settings { index_url: url, extra_index_urls: extra.to_vec() };
+        let settings = Settings { index_url: url, extra_index_urls: extra.to_vec(), ..Settings::default() };
         Index::new(settings, Client::new(offline).unwrap(), self.store()).unwrap()
     }
 

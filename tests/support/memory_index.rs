@@ -20,6 +20,8 @@ pub struct Release {
     pub yanked: Option<String>,
     pub wheel_tags: Vec<String>,
     pub sdist: bool,
+    /// When it was uploaded.
+    pub uploaded: Option<String>,
     /// The metadata cannot be read, for this reason.
     pub broken: Option<String>,
 }
@@ -33,6 +35,7 @@ impl Default for Release {
             yanked: None,
             wheel_tags: vec!["py3-none-any".to_owned()],
             sdist: true,
+            uploaded: None,
             broken: None,
         }
     }
@@ -102,7 +105,7 @@ impl MemoryIndex {
                 archive: archive(file_name),
                 requires_python: requires_python.clone(),
                 yanked: release.yanked.clone(),
-                upload_time: None,
+                upload_time: release.uploaded.clone(),
                 core_metadata: CoreMetadata::Absent,
             }
         });
@@ -112,6 +115,8 @@ impl MemoryIndex {
                 name: package,
                 index: "https://index.example/simple/".parse().unwrap(),
                 versions: BTreeMap::new(),
+                elsewhere: BTreeMap::new(),
+                earlier_index_first: false,
             })
         });
         Arc::make_mut(releases).versions.insert(parsed, files.into());

@@ -26,6 +26,16 @@ pub enum RequirementsTxtError {
         /// What to do instead.
         hint: &'static str,
     },
+    /// A requirement names sources, which no wheel is made of.
+    #[error("{origin}: `{name}` comes from {what}, and would have to be built")]
+    NeedsBuild {
+        /// Where.
+        origin: Origin,
+        /// The distribution.
+        name: String,
+        /// Where it comes from, such as `a git repository`.
+        what: String,
+    },
     /// An option is malformed.
     #[error("{origin}: {problem}")]
     Option {
@@ -77,13 +87,20 @@ pub enum RequirementsTxtError {
 impl RequirementsTxtError {
     /// The documented exit code.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::Project
+        match self {
+            Self::NeedsBuild { .. } => ExitCode::NoResolution,
+            _ => ExitCode::Project,
+        }
     }
 
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported { hint, .. } => Some((*hint).to_owned()),
+            Self::NeedsBuild { name, .. } => Some(format!(
+                "require a released version of `{name}`, or build a wheel of it (`pip wheel`) and name that: \
+                 `{name} @ https://…/FILE.whl`, a path in the project, or an index or --find-links directory that has it"
+            )),
             Self::UnsetVariable { name, .. } => Some(format!("set `{name}`, or write the value")),
             Self::Credentials { .. } => {
                 Some("put the credentials into a netrc file for that host, and the plain URL here".to_owned())

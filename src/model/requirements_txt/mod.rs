@@ -13,6 +13,7 @@ use url::Url;
 use super::digest::Digest;
 use super::origin::Origin;
 use super::requirement::{Requirement, VersionOrUrl};
+use super::wheel::{WheelName, WheelNameError};
 use super::words::split_words;
 
 /// How deep files may include each other.
@@ -31,10 +32,19 @@ pub struct RequirementsTxt {
     pub index_url: Option<(Url, Origin)>,
     /// `--extra-index-url`, in order. May hold credentials: never display them.
     pub extra_index_urls: Vec<(Url, Origin)>,
+    /// `--find-links`, in order. May hold credentials: never display them.
+    pub find_links: Vec<(Url, Origin)>,
+    /// Whether `--no-index` is said.
+    pub no_index: bool,
+    /// Whether `--pre` is said.
+    pub pre: bool,
 }
 
 /// How the text of a file is had: the file's name, and the line that includes it (`None` for the first file).
 pub type Reader<'a, E> = &'a mut dyn FnMut(&str, Option<&Origin>) -> Result<String, E>;
+
+/// The URL of a local file or directory, named as the files of [`Reader`] are, if there is one that may be used.
+pub type Locate<'a> = &'a dyn Fn(&str) -> Option<Url>;
 
 /// The value of an environment variable.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -44,16 +54,28 @@ pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub fn read_requirements_txt<E: From<RequirementsTxtError>>(
     file: &str,
     read: Reader<'_, E>,
+    locate: Locate<'_>,
     variables: Variables<'_>,
 ) -> Result<RequirementsTxt, E> {
-    let mut this =
-        Parser { read, variables, out: RequirementsTxt::default(), open: Vec::new(), seen: BTreeSet::new() };
+    let mut this = Parser::new(read, locate, variables);
     this.file(file, None, false)?;
+    Ok(this.out)
+}
+
+/// Reads a file of constraints and all that it includes: no requirement in it is one.
+pub fn read_constraints_txt<E: From<RequirementsTxtError>>(
+    file: &str,
+    read: Reader<'_, E>,
+    variables: Variables<'_>,
+) -> Result<RequirementsTxt, E> {
+    let mut this = Parser::new(read, &|_| None, variables);
+    this.file(file, None, true)?;
     Ok(this.out)
 }
 
 struct Parser<'a, E> {
     read: Reader<'a, E>,
+    locate: Locate<'a>,
     variables: Variables<'a>,
     out: RequirementsTxt,
     /// The files that are being read, outermost first.
@@ -62,7 +84,12 @@ struct Parser<'a, E> {
     seen: BTreeSet<(String, bool)>,
 }
 
-impl<E: From<RequirementsTxtError>> Parser<'_, E> {
+impl<'a, E: From<RequirementsTxtError>> Parser<'a, E> {
+    fn new(read: Reader<'a, E>, locate: Locate<'a>, variables: Variables<'a>) -> Self {
+        let (open, seen) = (Vec::new(), BTreeSet::new());
+        Self { read, locate, variables, out: RequirementsTxt::default(), open, seen }
+    }
+
     fn file(&mut self, file: &str, included: Option<&Origin>, constraints: bool) -> Result<(), E> {
         if let Some(origin) = included {
             if self.open.iter().any(|open| open == file) {
@@ -122,6 +149,12 @@ impl<E: From<RequirementsTxtError>> Parser<'_, E> {
                     let url = self.index(&value()?, origin)?;
                     self.out.extra_index_urls.push((url, origin.clone()));
                 }
+                "-f" | "--find-links" => {
+                    let links = self.find_links(&value()?, origin)?;
+                    self.out.find_links.push((links, origin.clone()));
+                }
+                "--no-index" => self.out.no_index = true,
+                "--pre" => self.out.pre = true,
                 // Wheels are all that is ever installed.
                 "--only-binary" => drop(value()?),
                 _ => return Err(unsupported(origin, &name).into()),
@@ -140,10 +173,44 @@ impl<E: From<RequirementsTxtError>> Parser<'_, E> {
         )
     }
 
+    /// A list of links: a page's URL, or a directory relative to the file.
+    fn find_links(&self, text: &str, origin: &Origin) -> Result<Url, E> {
+        if text.contains("://") {
+            return self.index(text, origin);
+        }
+        (self.locate)(&join(&origin.file, text)).filter(|url| url.path().ends_with('/')).ok_or_else(|| {
+            let problem = format!("the project has no directory `{}`", shown(text));
+            RequirementsTxtError::Option { origin: origin.clone(), problem }.into()
+        })
+    }
+
+    /// The requirement that a path to a wheel stands for: `NAME @ file:///…`.
+    fn local_wheel(&self, text: &str, origin: &Origin) -> Result<Option<String>, E> {
+        let Some(end) = text.find(".whl").map(|at| at + 4) else { return Ok(None) };
+        let (path, rest) = text.split_at(end);
+        if path.contains([' ', ';', '@']) || path.contains("://") || path.starts_with("file:") {
+            return Ok(None);
+        }
+        let invalid = |problem: String| RequirementsTxtError::Option { origin: origin.clone(), problem };
+        let file_name = path.rsplit('/').next().unwrap_or_default();
+        let wheel: WheelName =
+            file_name.parse().map_err(|error: WheelNameError| invalid(error.to_string()))?;
+        let url = (self.locate)(&join(&origin.file, path))
+            .ok_or_else(|| invalid(format!("the project has no file `{}`", shown(path))))?;
+        let (extras, rest) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((extras, rest)) => (format!("[{extras}]"), rest),
+            None => (String::new(), rest),
+        };
+        Ok(Some(format!("{}{extras} @ {url} {}", wheel.name, rest.trim())))
+    }
+
     /// A requirement, perhaps with options of its own after it.
     fn requirement(&mut self, text: &str, origin: Origin, constraints: bool) -> Result<(), E> {
         let (text, options) = split_options(text);
-        let requirement = requirement(text, origin, self.variables)?;
+        let requirement = match self.local_wheel(text, &origin)? {
+            Some(local) => parse(&local, &local, origin)?,
+            None => requirement(text, origin, self.variables)?,
+        };
         let origin = &requirement.origin;
         let name = requirement.pep508.name.clone();
 
@@ -201,7 +268,7 @@ fn requirement(
     variables: Variables<'_>,
 ) -> Result<Requirement, RequirementsTxtError> {
     if let Some(what) = not_by_name(text) {
-        let hint = "write a name, or `NAME @ https://…/FILE.whl`";
+        let hint = "write a name, `NAME @ https://…/FILE.whl`, or the path of a wheel in the project";
         return Err(RequirementsTxtError::Unsupported { origin, what: what.to_owned(), hint });
     }
     let expanded = if text.contains("://") { expand(text, variables, &origin)? } else { text.to_owned() };
@@ -235,10 +302,18 @@ fn check_direct_url(requirement: &Requirement, secret: bool) -> Result<(), Requi
     let origin = requirement.origin.clone();
     if !matches!(url.scheme(), "https" | "http" | "file") {
         let what = match url.scheme().split_once('+') {
-            Some((vcs, _)) => format!("a requirement from {vcs}"),
-            None => format!("a requirement from a `{}` URL", url.scheme()),
+            Some((vcs, _)) => format!("a {vcs} repository"),
+            None => {
+                let what = format!("a requirement from a `{}` URL", url.scheme());
+                return Err(RequirementsTxtError::Unsupported {
+                    origin,
+                    what,
+                    hint: "use https, http or file",
+                });
+            }
         };
-        return Err(RequirementsTxtError::Unsupported { origin, what, hint: "use a released wheel" });
+        let name = requirement.pep508.name.to_string();
+        return Err(RequirementsTxtError::NeedsBuild { origin, name, what });
     }
     let has_user = !url.username().is_empty() || url.password().is_some();
     if has_user || (secret && url.query().is_some()) {
@@ -270,8 +345,6 @@ fn not_by_name(text: &str) -> Option<&'static str> {
 fn unsupported(origin: &Origin, option: &str) -> RequirementsTxtError {
     let hint = match option {
         "-e" | "--editable" => "an image holds no editable installs: name a released wheel",
-        "-f" | "--find-links" | "--no-index" => "use an index, with `--index-url` or `--extra-index-url`",
-        "--pre" => "name the pre-release in the requirement, as in `name>=2.0rc1`",
         _ => "remove the option",
     };
     let what = format!("`{}`", option.chars().take(100).collect::<String>());
@@ -394,6 +467,7 @@ fn join(from: &str, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ExitCode;
 
     const HEX: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -403,7 +477,12 @@ mod tests {
             let found = files.iter().find(|(name, _)| *name == file);
             Ok(found.unwrap_or_else(|| panic!("{file} is not there")).1.to_owned())
         };
-        read_requirements_txt(files[0].0, &mut open, &variables)
+        let locate = |name: &str| match name {
+            "a/w/own-1.0-py3-none-any.whl" => Url::parse("file:///p/a/w/own-1.0-py3-none-any.whl").ok(),
+            "a/w" => Url::parse("file:///p/a/w/").ok(),
+            _ => None,
+        };
+        read_requirements_txt(files[0].0, &mut open, &locate, &variables)
     }
 
     fn shown_requirements(requirements: &[Requirement]) -> Vec<String> {
@@ -442,6 +521,31 @@ mod tests {
     }
 
     #[test]
+    fn wheels_and_lists_of_links_may_be_in_the_project() {
+        let text = "-f w\n--find-links=https://u:${TOKEN}@h.example/links.html\n--no-index --pre\n\
+                    ./w/own-1.0-py3-none-any.whl[x] ; python_version > '3.8' --hash=sha256:HEX\n";
+        let read = read(&[("a/r.txt", &text.replace("HEX", HEX))]).unwrap();
+        assert_eq!(
+            shown_requirements(&read.requirements),
+            ["a/r.txt:4 own[x] @ file:///p/a/w/own-1.0-py3-none-any.whl ; python_full_version >= '3.9'"]
+        );
+        assert_eq!(read.hashes.len(), 1);
+        let links: Vec<&str> = read.find_links.iter().map(|(url, _)| url.path()).collect();
+        assert_eq!((links, read.no_index, read.pre), (vec!["/p/a/w/", "/links.html"], true, true));
+    }
+
+    #[test]
+    fn what_must_be_built_names_the_package_and_the_choices() {
+        let error = read(&[("r.txt", "own @ git+https://u:p4ss@h.example/own@main")]).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "r.txt:1: `own` comes from a git repository, and would have to be built"
+        );
+        assert_eq!(error.exit_code(), ExitCode::NoResolution);
+        assert!(error.hint().unwrap().contains("own @ https://"));
+    }
+
+    #[test]
     fn cycles_and_endless_nesting_are_errors() {
         let error = read(&[("r.txt", "-r s.txt"), ("s.txt", "\n-r ./r.txt")]).err().unwrap();
         assert_eq!(error.to_string(), "s.txt:2: `r.txt` includes itself");
@@ -477,18 +581,11 @@ mod tests {
         for line in [
             "-e .",
             "--editable=.",
-            "-f https://h.example",
-            "--find-links x",
-            "--no-index",
-            "--pre",
             "--require-hashes",
             "./local",
             "dir/x",
-            "../x.whl",
-            "x.whl",
             "https://h.example/x.whl",
             "git+https://h.example/x",
-            "x @ git+https://h.example/x",
             "x @ ftp://h.example/x.whl",
             "x --global-option=y",
         ] {
@@ -513,6 +610,9 @@ mod tests {
             "x --hash=md5:00",
             "x --hash",
             "-i notaurl",
+            "-f x",
+            "../x.whl",
+            "./x-1.0-py3-none-any.whl",
             "x; ((((python_version",
         ] {
             let error = read(&[("r.txt", line)]).err().unwrap_or_else(|| panic!("{line}"));

@@ -8,8 +8,9 @@ use super::names::Binding;
 use super::value::{Entry, Evaluator, Unknown, Value};
 use crate::model::Origin;
 use crate::project::Error;
+use crate::project::branch::UNSELECTED;
 use crate::project::dependencies::{Dependencies, read_requirements};
-use crate::project::pyproject::Pyproject;
+use crate::project::pyproject::{Context, Pyproject};
 use crate::project::scalar;
 use crate::project::source::Root;
 use crate::project::toml::Toml;
@@ -251,7 +252,8 @@ fn toml_value(toml: &Toml, item: &Item) -> Value {
 }
 
 fn pyproject(root: &Root, file: &str, text: String) -> Result<Value, Error> {
-    let read = Pyproject::parse(file, text)?.dependencies(root, &|_| None)?;
+    let context = Context { root, selection: &UNSELECTED, variables: &|_| None, strict: false };
+    let read = Pyproject::parse(file, text)?.dependencies(&context, &mut Vec::new())?;
     packages(Ok(read.unwrap_or_default()))
 }
 

@@ -98,6 +98,7 @@ pub(super) fn component(
             lock_path,
             requirements: dependencies.requirements,
             constraints: dependencies.constraints,
+            overrides: dependencies.overrides,
             hashes: dependencies.hashes,
             conda,
             python: dependencies.python,

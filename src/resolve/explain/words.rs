@@ -100,6 +100,12 @@ impl<'f> Words<'f> {
                         self.newest_usable(name)
                     ));
                 }
+                Reason::TooNew(_) | Reason::NoUploadTime => {
+                    return Some(format!(
+                        "name a later time with --exclude-newer, or require a version of {name} that was there by then{}",
+                        self.newest_usable(name)
+                    ));
+                }
                 Reason::Prerelease => {
                     return Some(format!("allow pre-releases, or require another version of {name}"));
                 }
@@ -184,11 +190,20 @@ impl<'f> Words<'f> {
             let mut known = known.iter().rev().filter(|version| versions.contains(version));
             known.find_map(|version| {
                 let metadata = self.facts.known_metadata(name, version)?.ok()?;
-                let mut requirements = active(&metadata, parent.extra(), &self.facts.environment);
-                requirements.find(|one| states(one, package, set)).map(plain)
+                let mut requirements = active(&metadata, parent.extra(), self.facts);
+                requirements.find(|one| states(one, package, set)).map(|one| self.with_override(one))
             })
         });
         stated.unwrap_or_else(|| self.versions(package, set))
+    }
+
+    /// A requirement as it is written; one that the user put in the place of another with where that is said.
+    fn with_override(&self, requirement: &pep508_rs::Requirement<Url>) -> String {
+        let overrides = self.facts.manifest.overrides.get(&requirement.name).into_iter().flatten();
+        match overrides.into_iter().find(|one| one.pep508 == *requirement) {
+            Some(own) => format!("{} (by your override at {})", plain(requirement), own.origin),
+            None => plain(requirement),
+        }
     }
 
     /// Versions of a package, told by those that exist.
