@@ -55,7 +55,10 @@ fn every_destination_is_read_by_every_tool() {
     let layout = format!("oci:{}", world.path("base").display());
     tool("skopeo", &["copy", "-q", "--all", "--dest-tls-verify=false", &layout, &format!("docker://{base}")]);
 
-    let path = |name: &str| world.path(name).display().to_string();
+    // buildah and podman name an image by its layout's path, and names of images are in small letters.
+    let small = format!("bakehouse-{}", std::process::id());
+    let outputs = tempfile::Builder::new().prefix(&small).rand_bytes(0).tempdir().unwrap();
+    let path = |name: &str| outputs.path().join(name).display().to_string();
     let push = format!("{address}/team");
     let [oci, archive, docker] = ["oci:", "oci-archive:", "docker-archive:"]
         .map(|kind| format!("{kind}{}", path(&kind.replace(':', "-out"))));
@@ -93,8 +96,8 @@ fn every_destination_is_read_by_every_tool() {
         }
     }
     // umoci reads layouts alone, and checks every layer.
-    unpack(&world.path("oci-out"), "project:v1", &world.path("bundle"));
-    unpack(&world.path("oci-out-both"), "project:v1-arm64", &world.path("bundle-arm64"));
+    unpack(&outputs.path().join("oci-out"), "project:v1", &world.path("bundle"));
+    unpack(&outputs.path().join("oci-out-both"), "project:v1-arm64", &world.path("bundle-arm64"));
     assert!(world.path("bundle/rootfs/opt/venv/bin/hello").exists());
 
     // A fresh machine reads a manifest and a config of the base, and no layer: for each platform.
