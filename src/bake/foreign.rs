@@ -130,7 +130,7 @@ fn requirements_file(root: &Path, name: &str) -> Option<RequirementsTxt> {
         let text = if inside { read(root, name) } else { Ok(None) };
         text.ok().flatten().ok_or(NoLock)
     };
-    read_requirements_txt(name, &mut text, &|_| None).ok()
+    read_requirements_txt(name, &mut text, &|_| None, &|name| std::env::var(name).ok()).ok()
 }
 
 /// The distributions that pinned and hashed requirements name: the index tells where their files are.
@@ -172,7 +172,7 @@ async fn hashed_for(
         .into());
     }
     let created_by = "a requirements file".to_owned();
-    Ok(Lock { target, inputs: None, pins, created_by, requirements: Vec::new() })
+    Ok(Lock { target, inputs: None, pins, created_by, requirements: Vec::new(), options: String::new() })
 }
 
 async fn pin(

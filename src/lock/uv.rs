@@ -47,7 +47,14 @@ pub fn parse_uv(
             Error::NoFittingWheel { origin: source.origin(line), name, target, sdist }
         }
     })?;
-    Ok(Lock { target, inputs: None, pins, created_by: MADE_BY.to_owned(), requirements: Vec::new() })
+    Ok(Lock {
+        target,
+        inputs: None,
+        pins,
+        created_by: MADE_BY.to_owned(),
+        requirements: Vec::new(),
+        options: String::new(),
+    })
 }
 
 /// Where a package comes from.
