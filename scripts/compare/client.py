@@ -134,7 +134,9 @@ def in_image(project, repository, component, files):
             continue
         module = path.removeprefix(".mf_code/")
         if module != path:
-            folders = {"app/src": project / "src", "app": project, "opt/libraries": repository}
+            # A module that decorates steps is packed once more, although it stands beside the flow.
+            own = "flows/" + component.removeprefix("flow/")
+            folders = {f"app/{own}": project / own, "app/src": project / "src", "app": project, "opt/libraries": repository}
             folder = next((folder for folder, path in folders.items() if (path / module).exists()), "app")
             path = f"{folder}/{module}"
         elif component.startswith("flow/"):

@@ -33,6 +33,8 @@ class Case:
     def __init__(self, project, component, step, field, client, ours, side):
         self.project, self.component, self.step, self.field = project.name, component, step, field
         self.client, self.ours, self.warnings = client, ours, side.warnings
+        asked = side.environments.get(component, {}).get(step)
+        self.is_conda = bool(asked) and any(text.startswith("conda ") for text in asked.requirements)
 
     def __str__(self):
         place = "/".join(filter(None, [self.project, self.component, self.step]))

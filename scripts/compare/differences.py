@@ -67,8 +67,8 @@ def the_client_keeps_one_package_under_two_names(case):
     return same and bool(extra) and all(canonical(text) in kept for text in extra)
 
 
-# What a flow reads when it runs: configurations, queries (with a warning); and the README that documents its image.
-CONFIGURATIONS = (".json", ".toml", ".yaml", ".yml", ".txt", ".sql", "/README.md")
+# What a flow reads when it runs: configurations, included files, queries (with a warning); and the README that documents its image.
+CONFIGURATIONS = (".json", ".toml", ".yaml", ".yml", ".txt", ".csv", ".sql", "/README.md")
 
 
 @rule
@@ -134,4 +134,4 @@ def names_of_projects_are_the_platforms_business(case):
 @rule
 def conda_without_a_python_has_the_clients_own(case):
     """For conda packages the client sends its own Python where none is asked for. Here the base's would count."""
-    return case.field == "python" and "conda" in case.project and case.client == OWN_PYTHON and case.ours is None
+    return case.field == "python" and case.is_conda and case.client == OWN_PYTHON and case.ours is None

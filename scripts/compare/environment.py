@@ -48,7 +48,7 @@ def normalized(text):
         requirement = Requirement(text)
     except InvalidRequirement:
         return text
-    extras = "[%s]" % ",".join(sorted(requirement.extras)) if requirement.extras else ""
+    extras = "[%s]" % ",".join(sorted(map(canonicalize_name, requirement.extras))) if requirement.extras else ""
     url = f" @ {requirement.url}" if requirement.url else ""
     marker = f" ; {requirement.marker}" if requirement.marker else ""
     specifiers = ",".join(sorted(map(str, requirement.specifier)))

@@ -131,6 +131,11 @@ impl Error {
             | Self::NoPlatform { .. }
             | Self::Scratch { .. }
             | Self::NoPython { .. } => ExitCode::Project,
+            // Whoever keeps it: what is no image is the wrong base.
+            Self::Open {
+                source: registry::Error::BadManifest { .. } | registry::Error::SchemaOne { .. },
+                ..
+            } => ExitCode::Project,
             Self::Open { source, .. } => source.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
             Self::Debian(error) => error.exit_code(),

@@ -55,7 +55,7 @@ fn refused(text: &str) -> Option<&'static str> {
     let rest = text.trim_start().trim_start_matches(is_name_part);
     let name = &text.trim_start()[..text.trim_start().len() - rest.len()];
     let extras = rest.trim_start().strip_prefix('[').and_then(|rest| rest.split(']').next());
-    if ends_badly(name) || extras.is_some_and(|extras| extras.split([',', ' ', '\t']).any(ends_badly)) {
+    if ends_badly(name) || extras.is_some_and(|extras| extras.split(|c| !is_name_part(c)).any(ends_badly)) {
         return Some("a name must end with a letter or digit");
     }
     // The parser counts characters where it means bytes.
@@ -92,6 +92,9 @@ mod tests {
             "a-==1",
             "a[b-]",
             "a [c, b_ ]==1",
+            "a[c,b-\u{b}]",
+            "a[b-",
+            "a[b--\u{2028}!=",
             "a_ ; os_name == 'x'",
             "a; os_name == 'x'é or",
         ] {

@@ -66,6 +66,8 @@ fn package_string(name: &str, version: &str) -> String {
     match version.chars().next() {
         // `name@url` as a key; the standard wants the space before a URL.
         None => name.replacen('@', " @ ", 1),
+        // The revision of a URL that the name carries already.
+        Some('@') if name.contains('@') => format!("{name}{version}"),
         Some('@') => format!("{name} @ {}", version[1..].trim_start()),
         Some('<' | '>' | '=' | '~' | '!') => format!("{name}{version}"),
         Some(_) => format!("{name}=={version}"),

@@ -12,6 +12,9 @@ use bakehouse::model::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "conform.rs"]
+mod conform;
+
 use super::http::Server;
 use super::wheel::BuiltWheel;
 
@@ -106,6 +109,9 @@ impl World {
     pub fn succeed(&self, arguments: &[&str]) -> Value {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}\n{}", ran.stderr);
+        for output in arguments.windows(2).filter(|pair| arguments[0] == "build" && pair[0] == "--output") {
+            output[1].strip_prefix("oci:").into_iter().for_each(|layout| conform::layout(Path::new(layout)));
+        }
         ran.report
     }
 

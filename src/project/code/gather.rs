@@ -1,10 +1,11 @@
 //! The files of a component as they come together from several walks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::walk::{Found, FoundFile, Link};
-use super::{CodeFile, CodeFileKind, CodeFiles, LeftOut, Library, app};
+use super::walk::{Found, FoundFile, Link, names_of};
+use super::{CodeFile, CodeFileKind, CodeFiles, LeftOut, Library};
 use crate::model::{Origin, Warning};
 
 /// Which layer a file goes to.
@@ -28,8 +29,13 @@ impl Gathered {
     pub fn add(&mut self, found: &Found, place: impl Fn(&str) -> Option<(Layer, String)>) {
         for file in &found.files {
             let Some((layer, path)) = place(&file.path) else { continue };
-            let file =
-                FoundFile { link: file.link.clone().filter(|_| path == app(&file.path)), ..file.clone() };
+            // A link stays one where what it names is at the place that its target leads to from here.
+            let link = file.link.clone().and_then(|link| {
+                let (_, names) = place(&link.names).filter(|_| path.starts_with("app/"))?;
+                let leads_there = names_of(&path, Path::new(&link.target))? == names;
+                leads_there.then_some(Link { names, ..link })
+            });
+            let file = FoundFile { link, ..file.clone() };
             if let Some((_, other)) = self.files.get(&path)
                 && other.source != file.source
             {
@@ -51,8 +57,7 @@ impl Gathered {
         let (left_out, warnings, libraries) = (self.left_out, self.warnings, self.libraries);
         let (mut shared, mut own) = (Vec::new(), Vec::new());
         let is_there = |link: &Link| {
-            link.to_directory
-                || self.files.get(&app(&link.names)).is_some_and(|(_, file)| file.link.is_none())
+            link.to_directory || self.files.get(&link.names).is_some_and(|(_, file)| file.link.is_none())
         };
         for (path, (layer, file)) in &self.files {
             let kind = match &file.link {

@@ -168,11 +168,22 @@ impl<'p> CodeReader<'p> {
         let platform = Suffixes { list: list.clone(), fold_case: true };
         let suffixes = Suffixes { list: list.into_iter().chain([SQL.to_owned()]).collect(), fold_case: true };
         // The platform brings the values of configurations to a run; here the run reads them itself.
-        let mut always = self.configurations(component);
+        let mut always = BTreeSet::from([OBPROJECT.to_owned()]);
+        always.extend(
+            self.configurations(component, &self.project.root.join(&component.folder).join("flow.py")),
+        );
         always.extend(self.readme(component));
         let skipped = BTreeSet::from([format!("{}/{TRAMPOLINES}", component.folder)]);
-        let rules = Rules { suffixes: Some(&suffixes), always, skipped, ..Rules::default() };
-        let own = self.walk(&component.folder, &rules)?;
+        let mut rules = Rules { suffixes: Some(&suffixes), always, skipped, ..Rules::default() };
+        let mut own = self.walk(&component.folder, &rules)?;
+        // Base classes in other modules have theirs.
+        let known = rules.always.len();
+        for module in own.files.iter().chain(&source.files).filter(|file| file.path.ends_with(".py")) {
+            rules.always.extend(self.configurations(component, &module.source));
+        }
+        if rules.always.len() > known {
+            own = self.walk(&component.folder, &rules)?;
+        }
         code.add(&own, |path| Some((Layer::Own, app(path))));
         let within = format!("{}/", component.folder);
         for file in rules.always.iter().filter(|file| !file.starts_with(&within)) {
@@ -307,15 +318,14 @@ impl<'p> CodeReader<'p> {
         found
     }
 
-    /// The files that a flow's configurations are read from, that of the project's own one included.
-    fn configurations(&self, component: &Component) -> BTreeSet<String> {
+    /// The files that a flow reads the configurations from which a module names.
+    fn configurations(&self, component: &Component, module: &Path) -> Vec<String> {
         let folder = Path::new(&component.folder);
-        let named = packages::configurations(&self.project.root.join(folder).join("flow.py"));
-        let file = |(name, default): (String, Option<String>)| match component.code.configs.get(&name) {
+        let file = |(name, default): &(String, Option<String>)| match component.code.configs.get(name) {
             Some(chosen) => Some(chosen.clone()),
-            None => inside(&folder.join(default?)),
+            None => inside(&folder.join(default.as_ref()?)),
         };
-        named.into_iter().filter_map(file).chain([OBPROJECT.to_owned()]).collect()
+        self.facts(module).configurations.iter().filter_map(file).collect()
     }
 
     fn deployment(&self, component: &Component) -> Result<CodeFiles, Error> {

@@ -136,6 +136,8 @@ pub(super) struct Facts {
     pub has_policy: bool,
     /// The first names of what it imports, wherever in it.
     pub imports: BTreeSet<String>,
+    /// The configurations and included files that its classes name as literals, with their default files.
+    pub configurations: Vec<(String, Option<String>)>,
 }
 
 /// Reads a module; `None` if it cannot be read, or is no Python.
@@ -149,7 +151,9 @@ pub(super) fn facts(path: &Path) -> Option<Facts> {
         let has_policy = module.body.iter().filter_map(policy).next_back() == Some(true);
         let mut imports = Imports::default();
         ruff_python_ast::statement_visitor::StatementVisitor::visit_body(&mut imports, &module.body);
-        Ok(Facts { has_policy, imports: imports.0 })
+        let classes = module.body.iter().filter_map(Stmt::as_class_def_stmt);
+        let configurations = classes.flat_map(|class| &class.body).filter_map(configuration).collect();
+        Ok(Facts { has_policy, imports: imports.0, configurations })
     })
     .ok()
 }
@@ -172,17 +176,6 @@ fn policy(statement: &Stmt) -> Option<bool> {
         .iter()
         .any(is_policy)
         .then(|| value.as_string_literal_expr().is_some_and(|text| text.value.to_str() == POLICY.1))
-}
-
-/// The configurations that the classes of a module name as literals, with their default files.
-pub(super) fn configurations(path: &Path) -> Vec<(String, Option<String>)> {
-    let Some(text) = read(path).filter(|text| text.contains("Config")) else { return Vec::new() };
-    let found = with_module(&path.to_string_lossy(), &text, |module, _| {
-        let classes = module.body.iter().filter_map(Stmt::as_class_def_stmt);
-        let statements = classes.flat_map(|class| &class.body);
-        Ok(statements.filter_map(configuration).collect())
-    });
-    found.unwrap_or_default()
 }
 
 fn configuration(statement: &Stmt) -> Option<(String, Option<String>)> {

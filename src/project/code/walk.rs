@@ -392,7 +392,7 @@ pub(super) fn join(parent: &str, name: &str) -> String {
 
 /// The path that a link at `path` names, both relative to the root, if that can be said without looking: the target is
 /// relative, goes up only at its start, and stays inside.
-fn names_of(path: &str, target: &Path) -> Option<String> {
+pub(super) fn names_of(path: &str, target: &Path) -> Option<String> {
     let mut found = Path::new(path).parent()?.to_owned();
     let mut down = false;
     for part in target.components() {

@@ -1,7 +1,7 @@
 //! Decorators: what `@pypi`, `@conda` and `@kubernetes` say, directly or wrapped by the project's own names.
 
-use ruff_python_ast::{Expr, ExprCall, Stmt, StmtFunctionDef};
-use ruff_text_size::{Ranged, TextRange};
+use ruff_python_ast::{Expr, ExprCall};
+use ruff_text_size::Ranged;
 
 use super::names::{Binding, Scope};
 use super::reader::{Reader, Target, called, last_part};
@@ -58,18 +58,18 @@ pub(super) struct Use<'u> {
 
 /// The arguments of a decorator that is called, as far as they are known.
 #[derive(Default)]
-struct Arguments {
-    positional: Vec<Result<Value, Unknown>>,
-    keywords: Vec<Given>,
+pub(super) struct Arguments {
+    pub positional: Vec<Result<Value, Unknown>>,
+    pub keywords: Vec<Given>,
     /// Why some of them are not told, if so: they are unpacked.
-    unpacked: Option<Unknown>,
+    pub unpacked: Option<Unknown>,
 }
 
 /// How a decorator is written: `@gpu`, or `@gpu(memory=1)` with its arguments.
-type Called<'c> = Option<&'c Arguments>;
+pub(super) type Called<'c> = Option<&'c Arguments>;
 
 /// What the function of a decorator is.
-enum Meaning {
+pub(super) enum Meaning {
     /// Something that is not of the project, by its dotted name; and the arguments that it is given already.
     Known(String, Vec<Entry>),
     /// A wrapper that does this.
@@ -99,7 +99,12 @@ impl Reader<'_> {
         }
     }
 
-    fn meaning(&self, target: Target<'_>, called: Called<'_>, of: Use<'_>) -> Result<Meaning, Error> {
+    pub(super) fn meaning(
+        &self,
+        target: Target<'_>,
+        called: Called<'_>,
+        of: Use<'_>,
+    ) -> Result<Meaning, Error> {
         let of = deeper(of)?;
         let none = Scope::default();
         match target {
@@ -120,7 +125,10 @@ impl Reader<'_> {
             Target::Value(Expr::Call(call)) if self.is_partial(call) => self.partial(call, of),
             Target::Value(value) => self.hidden("value", value.range(), of),
             Target::Function(function) => self.wrapper(function, called, of),
-            Target::Class(class) => self.hidden("class", class.range, of),
+            Target::Class(class) => match self.mutator(class, of) {
+                Some(effects) => effects.map(Meaning::Effects),
+                None => self.hidden("class", class.range, of),
+            },
             Target::Unclear => Ok(Meaning::Effects(Vec::new())),
         }
     }
@@ -143,143 +151,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A function that applies decorators and does nothing else: `def gpu(f): return pypi(…)(kubernetes(…)(f))`; one that
-    /// makes such a function, `def gpu(memory=1): def apply(f): … return apply`; or `def gpu(): return pypi(…)`.
-    fn wrapper(&self, function: &StmtFunctionDef, called: Called<'_>, of: Use<'_>) -> Result<Meaning, Error> {
-        let hidden = || self.hidden("function", function.range, of);
-        let none = Scope::default();
-        let applied = |inner: &StmtFunctionDef, given: &[Given]| {
-            let mut evaluator = self.evaluator(&none);
-            evaluator.given = given;
-            match self.applied(inner, of, &evaluator) {
-                Some(effects) => effects.map(Meaning::Effects),
-                None => hidden(),
-            }
-        };
-        let Some(arguments) = called else {
-            return applied(function, &self.parameters(function, None));
-        };
-        let mut given = self.parameters(function, Some(arguments));
-        let body: Vec<&Stmt> = function.body.iter().filter(|stmt| !says_nothing(stmt)).collect();
-        match body[..] {
-            [Stmt::Return(end)] => match end.value.as_deref() {
-                Some(result @ Expr::Call(_)) => {
-                    let mut evaluator = self.evaluator(&none);
-                    evaluator.given = &given;
-                    self.effects(result, of, &evaluator).map(Meaning::Effects)
-                }
-                _ => hidden(),
-            },
-            [Stmt::FunctionDef(inner), Stmt::Return(end)] => match end.value.as_deref() {
-                Some(Expr::Name(name)) if name.id == inner.name.id => {
-                    given.splice(..0, self.parameters(inner, None));
-                    applied(inner, &given)
-                }
-                _ => hidden(),
-            },
-            _ => hidden(),
-        }
-    }
-
-    /// The values of a function's parameters; nobody knows those of a function that is called later.
-    fn parameters(&self, function: &StmtFunctionDef, given: Option<&Arguments>) -> Vec<Given> {
-        let none = Scope::default();
-        let names = function.parameters.iter_non_variadic_params();
-        names
-            .enumerate()
-            .map(|(place, parameter)| {
-                let name = parameter.name().to_string();
-                let unknown = || Unknown {
-                    origin: self.at(&parameter.parameter),
-                    reason: format!("`{name}` is a parameter"),
-                };
-                let value = given.map_or_else(
-                    || Err(unknown()),
-                    |given| {
-                        let keyword = given.keywords.iter().find(|(known, _)| *known == name);
-                        match (given.positional.get(place), keyword, &given.unpacked, parameter.default()) {
-                            (Some(value), ..) => value.clone(),
-                            (None, Some((_, value)), ..) => value.clone(),
-                            (None, None, Some(unpacked), _) => Err(unpacked.clone()),
-                            (None, None, None, Some(default)) => self.evaluator(&none).value(default),
-                            _ => Err(unknown()),
-                        }
-                    },
-                );
-                (name, value)
-            })
-            .collect()
-    }
-
-    /// The effects of a function that takes one and gives it back decorated; `None` if it does anything else.
-    fn applied(
-        &self,
-        function: &StmtFunctionDef,
-        of: Use<'_>,
-        evaluator: &Evaluator<'_>,
-    ) -> Option<Result<Vec<Effect>, Error>> {
-        let mut parameters = function.parameters.iter();
-        let (Some(decorated), None) = (parameters.next(), parameters.next()) else { return None };
-        let mut effects = Vec::new();
-        let mut is_done = false;
-        for stmt in function.body.iter().filter(|stmt| !says_nothing(stmt)) {
-            let mut rest = match stmt {
-                _ if is_done => return None,
-                // `f = pypi(…)(f)`
-                Stmt::Assign(assign) => match &assign.targets[..] {
-                    [Expr::Name(name)] if name.id == decorated.name().id => &*assign.value,
-                    _ => return None,
-                },
-                Stmt::Return(end) => {
-                    is_done = true;
-                    end.value.as_deref()?
-                }
-                _ => return None,
-            };
-            loop {
-                match rest {
-                    Expr::Name(name) if name.id == decorated.name().id => break,
-                    Expr::Call(call) if call.arguments.keywords.is_empty() => {
-                        let [inner] = &*call.arguments.args else { return None };
-                        match self.effects(&call.func, of, evaluator) {
-                            Ok(more) => effects.extend(more),
-                            Err(error) => return Some(Err(error)),
-                        }
-                        rest = inner;
-                    }
-                    _ => return None,
-                }
-            }
-        }
-        is_done.then_some(Ok(effects))
-    }
-
-    /// A function or class whose effect is known only when it runs: an error if it seems to be about environments.
-    fn hidden(&self, what: &str, range: TextRange, of: Use<'_>) -> Result<Meaning, Error> {
-        let code = &self.text[range];
-        let names = |words: &[&str]| words.iter().any(|word| code.contains(word));
-        let about = if names(&["pypi", "conda", "add_decorator", "remove_decorator"]) {
-            "uses @pypi or @conda itself"
-        } else if names(&["kubernetes", "batch"]) && names(&["image"]) {
-            "names an image for @kubernetes or @batch itself"
-        } else {
-            return Ok(Meaning::Effects(Vec::new()));
-        };
-        let line = self.lines.at(range.start().to_usize());
-        let at = if self.file == of.origin.file {
-            format!("line {line}")
-        } else {
-            format!("{}:{line}", self.file)
-        };
-        Err(Error::NotStatic {
-            origin: of.origin.clone(),
-            what: format!("what `@{}` does to {}", of.name, of.place),
-            reason: format!("the {what} at {at} {about}"),
-        })
-    }
-
     /// One of the platform's own decorators.
-    fn known(
+    pub(super) fn known(
         &self,
         dotted: &str,
         given: Vec<Entry>,
@@ -442,12 +315,6 @@ fn arguments(call: &ExprCall, evaluator: &Evaluator<'_>) -> Arguments {
         }
     }
     found
-}
-
-/// Whether a statement of a function's body does nothing that matters: an import, a docstring.
-fn says_nothing(stmt: &Stmt) -> bool {
-    matches!(stmt, Stmt::Import(_) | Stmt::ImportFrom(_))
-        || stmt.as_expr_stmt().is_some_and(|stmt| stmt.value.is_string_literal_expr())
 }
 
 fn deeper(of: Use<'_>) -> Result<Use<'_>, Error> {

@@ -13,6 +13,7 @@ mod paths;
 mod reader;
 mod syntax;
 mod value;
+mod wrapper;
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use ruff_python_ast::{BoolOp, Expr, ExprAttribute, ExprCall, InterpolatedStringElement, Number, Operator};
+use ruff_python_ast::{
+    BoolOp, Expr, ExprAttribute, ExprCall, InterpolatedStringElement, Number, Operator, UnaryOp,
+};
 
 use super::ancestry::ClassId;
 use super::files::{Files, Place, unknown};
@@ -207,6 +209,10 @@ impl<'a> Evaluator<'a> {
                         right.into_iter().for_each(|entry| put(&mut left, entry));
                         Value::Dict(left)
                     }
+                    // Of numbers only the type matters.
+                    (_, Value::Other(left), Value::Other(right)) if is_number(left) && is_number(right) => {
+                        Value::Other("a number")
+                    }
                     _ => return unknown("it is computed".to_owned()),
                 }
             }
@@ -222,6 +228,12 @@ impl<'a> Evaluator<'a> {
                 }
                 result
             }
+            Expr::UnaryOp(operation) => match self.eval(&operation.operand, depth)? {
+                Value::Other(kind) if is_number(kind) && operation.op != UnaryOp::Not => {
+                    Value::Other("a number")
+                }
+                _ => return unknown("it is computed".to_owned()),
+            },
             Expr::Name(name) => self.name(&name.id, origin, depth)?,
             Expr::Attribute(attribute) => self.attribute(attribute, depth)?,
             Expr::Subscript(subscript) => {
@@ -499,6 +511,10 @@ impl<'a> Evaluator<'a> {
             },
         }
     }
+}
+
+fn is_number(kind: &str) -> bool {
+    matches!(kind, "an integer" | "a float" | "a number")
 }
 
 /// The value of a key.

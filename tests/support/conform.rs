@@ -1,0 +1,87 @@
+//! Images held against the JSON schemas of the image specification.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use bakehouse::model::Digest;
+use boon::{Compiler, SchemaIndex, Schemas, UrlLoader};
+use serde_json::Value;
+
+/// The schemas of the specification, which refer to each other by names relative to identifiers of many forms: only the
+/// last part says which is meant.
+struct Folder;
+
+impl UrlLoader for Folder {
+    fn load(&self, url: &str) -> Result<Value, Box<dyn Error>> {
+        let file = url.rsplit('/').next().unwrap_or_default();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/image-spec");
+        Ok(serde_json::from_slice(&fs::read(folder.join(file))?)?)
+    }
+}
+
+struct Known {
+    compiler: Compiler,
+    schemas: Schemas,
+    compiled: BTreeMap<String, SchemaIndex>,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Known> = RefCell::new({
+        let mut compiler = Compiler::new();
+        compiler.use_loader(Box::new(Folder));
+        compiler.enable_format_assertions();
+        Known { compiler, schemas: Schemas::new(), compiled: BTreeMap::new() }
+    });
+}
+
+/// Holds a document against one schema.
+pub fn document(schema: &str, document: &Value) {
+    KNOWN.with_borrow_mut(|Known { compiler, schemas, compiled }| {
+        let index = *compiled.entry(schema.to_owned()).or_insert_with(|| {
+            compiler
+                .compile(&format!("https://schemas.invalid/{schema}"), schemas)
+                .unwrap_or_else(|e| panic!("{e}"))
+        });
+        if let Err(error) = schemas.validate(document, index) {
+            panic!("not as {schema} says: {error}\n{document:#}");
+        }
+    });
+}
+
+/// Holds everything in an OCI layout against the schemas, and every blob against its descriptor.
+pub fn layout(path: &Path) {
+    let read = |file: &str| serde_json::from_slice::<Value>(&fs::read(path.join(file)).unwrap()).unwrap();
+    document("image-layout-schema.json", &read("oci-layout"));
+    let index = read("index.json");
+    document("image-index-schema.json", &index);
+    let mut descriptors: Vec<Value> = index["manifests"].as_array().unwrap().clone();
+    while let Some(descriptor) = descriptors.pop() {
+        document("content-descriptor.json", &descriptor);
+        let digest = descriptor["digest"].as_str().unwrap();
+        let file = path.join("blobs").join(digest.replace(':', "/"));
+        assert_eq!(Some(fs::metadata(&file).unwrap().len()), descriptor["size"].as_u64(), "{digest}");
+        let media_type = descriptor["mediaType"].as_str().unwrap();
+        let (schema, lists) = match media_type {
+            "application/vnd.oci.image.index.v1+json" => ("image-index-schema.json", &["manifests"][..]),
+            "application/vnd.oci.image.manifest.v1+json" => ("image-manifest-schema.json", &["layers"][..]),
+            "application/vnd.oci.image.config.v1+json" => ("config-schema.json", &[][..]),
+            _ => {
+                assert!(media_type.starts_with("application/vnd.oci.image.layer.v1.tar"), "{media_type}");
+                continue;
+            }
+        };
+        let bytes = fs::read(&file).unwrap();
+        assert_eq!(Digest::of(&bytes).to_string(), digest);
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        document(schema, &value);
+        if !value["config"]["digest"].is_null() {
+            descriptors.push(value["config"].clone());
+        }
+        for list in lists {
+            descriptors.extend(value[list].as_array().unwrap().iter().cloned());
+        }
+    }
+}
