@@ -12,7 +12,7 @@ use super::context::Context;
 use super::locks::Locked;
 use super::report::{CodeLayer, CodeReport, FileReport, LeftOutReport, LibraryReport, Report};
 use super::settings::Running;
-use crate::layer::{self, FileEntry, FileKind, FileSource, Layer, PREFIX};
+use crate::layer::{FileEntry, FileKind, FileSource, Layer, PREFIX};
 use crate::model::{Key, Origin, PackageName, Warning};
 use crate::project::{CodeFile, CodeFileKind, CodeFiles, CodeReader, Component, Library, Reason};
 
@@ -75,12 +75,12 @@ impl Code {
     ) -> Result<(), Error> {
         let site = format!("{PREFIX}/lib/python{}/site-packages/", locked.lock.target.python);
         for wheel in wheels(&locked.lock)? {
-            let names: BTreeSet<String> = match layer::fragment_files(&context.store, &wheel.key)? {
-                Some(files) => {
-                    files.iter().filter_map(|file| module(file.path.strip_prefix(&site)?)).collect()
-                }
-                None => [wheel.pin.name.as_dist_info_name().into_owned()].into(),
-            };
+            let files = context.installed_files(&wheel.key)?;
+            let mut names: BTreeSet<String> =
+                files.iter().filter_map(|file| module(file.path.strip_prefix(&site)?)).collect();
+            if files.is_empty() {
+                names.insert(wheel.pin.name.as_dist_info_name().into_owned());
+            }
             for (name, path) in names.iter().filter_map(|name| self.modules.get_key_value(name)) {
                 let message =
                     format!("its name hides `{name}` of the distribution {}: rename it", wheel.pin.name);

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::StreamExt;
-use futures_util::stream;
-use tokio::sync::OnceCell;
+use futures_util::future::join_all;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::context::Context;
 use super::environments::Unit;
@@ -37,48 +36,56 @@ struct Found {
 }
 
 /// Locks every environment; the units of one, one for each platform, stand one after another and share a lock. Those that
-/// fail are left out, and their errors go to `failures`.
-pub async fn lock<'p>(
+/// fail are left out, and their errors go to `failures`. What comes `next` for an environment begins as soon as it is locked,
+/// and its outcome stands beside it.
+pub async fn lock<'p, T>(
     context: &Context<'p>,
     units: Vec<Unit<'p>>,
     report: &mut Report,
     failures: &mut Vec<Error>,
-) -> Vec<Locked<'p>> {
+    next: impl AsyncFn(&Locked<'p>) -> T,
+) -> Vec<(Locked<'p>, T)> {
     let mut units = units.into_iter();
     let platforms = context.options.platforms.len();
     let groups = std::iter::from_fn(|| {
         let group: Vec<_> = units.by_ref().take(platforms).collect();
         (!group.is_empty()).then_some(group)
     });
+    let resolutions = &Semaphore::new(RESOLUTIONS);
+    let next = &next;
     let work = groups.map(|group| async move {
-        let found = one(context, &group).await;
-        (group, found)
-    });
-    let outcomes: Vec<_> = stream::iter(work).buffered(RESOLUTIONS).collect().await;
-    let mut locked = Vec::new();
-    for (group, found) in outcomes {
-        let found = match found {
-            Err(error) => {
-                failures.push(error);
-                continue;
-            }
-            Ok(found) => found,
+        let found = {
+            let _permit = resolutions.acquire().await;
+            one(context, &group).await?
         };
-        report.warnings.extend(found.warnings);
-        let names: BTreeSet<_> =
-            found.locks.iter().flat_map(|lock| &lock.pins).map(|pin| &pin.name).collect();
-        report.locks.extend(group.first().map(|unit| LockReport {
+        let Found { locks, path, status, warnings } = found;
+        let names: BTreeSet<_> = locks.iter().flat_map(|lock| &lock.pins).map(|pin| &pin.name).collect();
+        let report = group.first().map(|unit| LockReport {
             project: String::new(),
             component: unit.component.name.clone(),
             steps: unit.environment.steps.clone(),
-            path: found.path,
+            path,
             packages: names.len(),
-            status: found.status,
-        }));
-        let units = group.into_iter().zip(found.locks);
-        locked.extend(units.map(|(unit, lock)| Locked { unit, id: environment_id(&lock), lock }));
+            status,
+        });
+        let units = group.into_iter().zip(locks);
+        let locked = units.map(|(unit, lock)| Locked { unit, id: environment_id(&lock), lock });
+        let locked: Vec<_> = locked.collect();
+        let outcomes = join_all(locked.iter().map(|locked| next(locked))).await;
+        Ok((report, warnings, locked.into_iter().zip(outcomes)))
+    });
+    let mut all = Vec::new();
+    for outcome in join_all(work).await {
+        match outcome {
+            Err(error) => failures.push(error),
+            Ok((lock, warnings, locked)) => {
+                report.locks.extend(lock);
+                report.warnings.extend(warnings);
+                all.extend(locked);
+            }
+        }
     }
-    locked
+    all
 }
 
 /// An environment's ID: a hash of what is locked, and so of what will be installed, wherever it is built.

@@ -135,9 +135,10 @@ async fn stages(
     let context = Context::new(options, goal, project, code, progress)?;
     conda::refuse(components, report, failures);
     let units = environments::prepare(&context, components, report).await?;
-    let locked = locks::lock(&context, units, report, failures).await;
-    if matches!(goal, Goal::Build | Goal::Plan) {
-        images::make(&context, &locked, report, failures).await;
+    match goal {
+        Goal::Build => images::make(&context, units, report, failures).await,
+        Goal::Plan => plan::make(&context, units, report, failures).await,
+        _ => drop(locks::lock(&context, units, report, failures, async |_| ()).await),
     }
     report.belongs_to(project);
     context.account(report);

@@ -3,17 +3,19 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 
 use super::assemble::{self, Made, Remote, Wheel, groups, packages, wheels};
 use super::context::Context;
+use super::environments::Unit;
 use super::images::{
-    base_reports, compose, distribution_budget, foundation, gathered, image_layer, image_report, layer_report,
+    base_reports, compose, distribution_budget, environments, foundation, gathered, image_layer,
+    image_report, layer_report,
 };
 use super::locks::Locked;
 use super::report::{ImageReport, LayerOrigin, LayerReport, PlannedReport, Report, Role, Transfer};
 use super::settings::Running;
-use super::{Error, Output, code, skeleton};
+use super::{Error, Output, code, locks, skeleton};
 use crate::base::Base;
 use crate::image;
 use crate::layer::{self, Collision, FileEntry, Layer};
@@ -22,15 +24,18 @@ use crate::project;
 use crate::registry::{self, Layout, Repository};
 
 /// Plans every image. Those that fail are left out, and their errors go to `failures`.
-pub async fn make(
-    context: &Context<'_>,
-    locked: &[Locked<'_>],
+pub async fn make<'p>(
+    context: &Context<'p>,
+    units: Vec<Unit<'p>>,
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) {
+    let plan = async |locked: &Locked<'p>| image(context, locked).await;
+    let outcomes = locks::lock(context, units, report, failures, plan).await;
+    report.environments.extend(environments(outcomes.iter().map(|(locked, _)| locked)));
     let mut total = Total::default();
     let mut planned: Vec<Option<Image>> = Vec::new();
-    for outcome in join_all(locked.iter().map(|locked| image(context, locked))).await {
+    for (_, outcome) in outcomes {
         planned.push(match outcome {
             Ok(mut image) => {
                 image.image = total.add(image.image, &image.downloads);
@@ -188,10 +193,8 @@ async fn known(
     stored: &[bool],
     skeleton: &Key,
 ) -> Result<(Vec<Collision>, Remote), Error> {
-    let mut files = vec![Vec::new(); wheels.len()];
-    for (files, wheel) in files.iter_mut().zip(wheels) {
-        *files = layer::fragment_files(&context.store, &wheel.key)?.unwrap_or_default();
-    }
+    let files = wheels.iter().map(|wheel| context.installed_files(&wheel.key));
+    let mut files = files.collect::<Result<Vec<_>, _>>()?;
     let records = context.records.as_ref().filter(|_| !stored.iter().all(|&stored| stored));
     let Some(records) = records else { return Ok((layer::collisions(&files), Remote::new())) };
     let keys: Vec<Key> = planned.iter().map(|group| assemble::group_key(wheels, group)).collect();
@@ -214,7 +217,7 @@ async fn known(
         for (&i, of_member) in group.iter().zip(&record.files) {
             files[i].clone_from(of_member);
         }
-        remote.insert(record.layer.key, Arc::new(record.layer.clone()));
+        remote.insert(record.layer.key, Arc::clone(&record.layer));
     }
     Ok((layer::collisions(&files), remote))
 }

@@ -26,9 +26,10 @@ pub use assemble::{Layer, LayerReader, Piece, assemble, layer_key, open, stored_
 pub use error::Error;
 pub use files::{FileEntry, FileKind, FileSource, files_key, files_layer};
 pub use fragment::{
-    Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key, stored_fragment,
+    Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key, has_fragment_files,
+    stored_fragment,
 };
-pub use group::{Collision, Item, collisions, group, join_colliding};
+pub use group::{Collision, Item, LARGE, collisions, group, join_colliding};
 pub use writer::{Attributes, EntryWriter, entries_key};
 
 /// Where the environment is in the image, without the leading `/`.
