@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Projects with 10, 100 and 1,000 deployments that share 300 distributions: each locks 30 of them, another choice than any
-//! other, so that nearly every layer of distributions is another, too. One line a project: milliseconds for `plan` and `build`
-//! with a store that has every layer, and for `plan` with a store that has nothing, beside a registry that remembers all;
-//! behind each, the time that one component takes. Medians of 3 runs; `BAKEHOUSE_BENCH_RUNS` names another number, and
+//! other, so that nearly every layer of distributions is another, too. One line a project: milliseconds for `plan`, `build` and
+//! `build` into a layout that is there, with a store that has every layer, and for `plan` with a store that has nothing, beside a
+//! registry that remembers all; behind each, the time that one component takes. Medians of 3 runs; `BAKEHOUSE_BENCH_RUNS` names another number, and
 //! `BAKEHOUSE_BENCH_COMPONENTS` other sizes. Needs Debian's docker-registry. Most of the time goes into building everything once.
 
 #![allow(
@@ -45,7 +45,7 @@ fn main() {
     let number = |name: &str| std::env::var(name).ok();
     let runs = number("BAKEHOUSE_BENCH_RUNS").map_or(3, |runs| runs.parse().unwrap());
     let sizes = number("BAKEHOUSE_BENCH_COMPONENTS").unwrap_or_else(|| "10 100 1000".to_owned());
-    println!("{:>10}{:>20}{:>20}{:>20}", "components", "plan", "build", "plan, fresh");
+    println!("{:>10}{:>20}{:>20}{:>20}{:>20}", "components", "plan", "build", "into a layout", "plan, fresh");
     for size in sizes.split_whitespace().map(|size| size.parse::<usize>().unwrap()) {
         let (world, registry) = (project(size), Registry::start());
         let push = ["--push", &format!("{}/team", registry.address())];

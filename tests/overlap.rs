@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bakehouse::model::Digest;
 use bakery::{World, digests, layers};
-use http::Response;
+use http::{Response, Server};
 use registry::Registry;
 use serde_json::Value;
 use wheel::{BuiltWheel, WheelBuilder};
@@ -88,6 +88,50 @@ fn a_finished_layer_is_written_while_another_distribution_is_downloaded() {
     let built = world.succeed(&["build", "--output", &output, "--cache-dir", store.to_str().unwrap()]);
     assert_eq!(digests(&built), digests(&expected));
     assert_eq!(bakery::uploaded(&built).len(), layers(&built).len(), "{built}");
+}
+
+#[test]
+fn what_a_lock_names_is_downloaded_while_the_base_is_read() {
+    let (world, _) = world();
+    let expected = world.succeed(&["build"]);
+    // A registry that gives out the base's layer only when the index was asked for both wheels.
+    let base = Server::start();
+    let blobs = world.base().join("blobs/sha256");
+    for entry in std::fs::read_dir(&blobs).unwrap() {
+        let path = entry.unwrap().path();
+        let digest = format!("sha256:{}", path.file_name().unwrap().to_str().unwrap());
+        let bytes = std::fs::read(&path).unwrap();
+        let wanted = world.index.clone();
+        base.route(&format!("/v2/python/blobs/{digest}"), move |_| {
+            let (is_layer, asked) = (!bytes.starts_with(b"{"), Instant::now());
+            let files = || wanted.requests().iter().filter(|r| r.path.starts_with("/files/")).count();
+            while is_layer && files() < 2 && asked.elapsed() < PATIENCE {
+                sleep(Duration::from_millis(20));
+            }
+            let is_late = is_layer && files() < 2;
+            if is_late {
+                Response::status(404)
+            } else {
+                Response::ok("application/octet-stream", bytes.clone())
+            }
+        });
+    }
+    base.page("/v2/", "application/json", "{}");
+    let index: Value =
+        serde_json::from_slice(&std::fs::read(world.base().join("index.json")).unwrap()).unwrap();
+    let manifest = &index["manifests"][0]["digest"].as_str().unwrap()["sha256:".len()..];
+    let manifest = std::fs::read(blobs.join(manifest)).unwrap();
+    base.page("/v2/python/manifests/3", "application/vnd.oci.image.manifest.v1+json", manifest);
+
+    world.index.clear();
+    let (reference, store) = (format!("{}/python:3", base.url("/").authority()), world.path("fresh"));
+    let (store, output) = (store.to_str().unwrap(), format!("oci:{}", world.path("out").display()));
+    let arguments = ["build", "--base", &reference, "--cache-dir", store, "--output", &output];
+    let built = world.succeed(&arguments);
+    assert_eq!(layers(&built).len(), layers(&expected).len());
+    assert_eq!(built["locks"][0]["status"], "fresh");
+    let files = world.index.requests().into_iter().filter(|request| request.path.starts_with("/files/"));
+    assert_eq!(files.count(), 2, "nothing is downloaded twice");
 }
 
 #[test]

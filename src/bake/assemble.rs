@@ -298,8 +298,8 @@ impl Assembly {
         wheel: &Wheel<'_>,
     ) -> Result<(Arc<Fragment>, LayerOrigin), Error> {
         let make = || async {
-            if let Some(fragment) = stored_fragment(context, &wheel.key)? {
-                return Ok((Arc::new(fragment), LayerOrigin::Store));
+            if let Some(fragment) = context.known.fragment(&context.store, &wheel.key)? {
+                return Ok((fragment, LayerOrigin::Store));
             }
             let file_name = &wheel.pin.archive.file_name;
             let blob = {
@@ -378,13 +378,8 @@ fn of_files(role: Role, (layer, built): (Arc<Layer>, bool)) -> Made {
 
 /// For each wheel, whether its fragment is in the store.
 pub fn stored(context: &Context<'_>, wheels: &[Wheel<'_>]) -> Result<Vec<bool>, Error> {
-    wheels.iter().map(|wheel| Ok(stored_fragment(context, &wheel.key)?.is_some())).collect()
-}
-
-/// The fragment of a wheel, if the store has it, and the list of its files.
-fn stored_fragment(context: &Context<'_>, key: &Key) -> Result<Option<Fragment>, Error> {
-    let fragment = layer::stored_fragment(&context.store, key)?;
-    Ok(fragment.filter(|_| layer::has_fragment_files(&context.store, key)))
+    let find = |wheel: &Wheel<'_>| Ok(context.known.fragment(&context.store, &wheel.key)?.is_some());
+    wheels.iter().map(find).collect()
 }
 
 /// The key of the layer of a group.

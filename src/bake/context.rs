@@ -1,6 +1,5 @@
 //! What all stages of a run share.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,12 +8,13 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::code::Parts;
+use super::known::Known;
 use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
 use super::{Error, Event, Goal, Options, Progress, resolving};
 use crate::index::Index;
-use crate::layer::{self, InstalledFile};
+use crate::layer::InstalledFile;
 use crate::model::Key;
 use crate::project::{CodeReader, Project};
 use crate::registry::Registries;
@@ -56,8 +56,8 @@ pub struct Context<'a> {
     /// Limits blobs being delivered.
     pub deliveries: Arc<Semaphore>,
     pub clocks: Clocks,
-    /// The files of fragments that were asked for: images that share distributions ask for the same.
-    files: Mutex<HashMap<Key, Arc<Vec<InstalledFile>>>>,
+    /// What the store knows of fragments.
+    pub known: Known,
     progress: &'a dyn Progress,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Context<'a> {
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             deliveries: Arc::new(Semaphore::new(DELIVERIES)),
             clocks: Clocks::default(),
-            files: Mutex::default(),
+            known: Known::default(),
             progress,
         })
     }
@@ -121,16 +121,9 @@ impl<'a> Context<'a> {
         tokio::task::spawn_blocking(work).await.map_err(Error::Worker)?
     }
 
-    /// The files of a fragment, sorted by path; none if the store does not know the fragment (yet).
+    /// The files of a fragment, sorted by path; none if the store does not know it (yet).
     pub fn installed_files(&self, fragment: &Key) -> Result<Arc<Vec<InstalledFile>>, Error> {
-        let known = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(files) = known().get(fragment) {
-            return Ok(Arc::clone(files));
-        }
-        let Some(files) = layer::fragment_files(&self.store, fragment)? else { return Ok(Arc::default()) };
-        let files = Arc::new(files);
-        known().insert(*fragment, Arc::clone(&files));
-        Ok(files)
+        Ok(self.known.files(&self.store, fragment)?.unwrap_or_default())
     }
 
     /// Puts what was counted and timed into the report.

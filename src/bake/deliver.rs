@@ -1,6 +1,6 @@
 //! Images to their destinations: a registry, layouts, archives, or the store alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use super::context::Context;
 use super::report::Transfer;
 use super::{Error, Event, Output};
 use crate::base::Base;
-use crate::image::{Document, Image};
+use crate::image::{Descriptor, Document, Image};
 use crate::layer::{self, Layer};
 use crate::model::{Digest, Platform};
 use crate::registry::{self, Layout, Pushed, Reference, Repository};
@@ -104,6 +104,9 @@ pub struct Destinations {
     homes: Mutex<HashMap<Digest, Home>>,
     /// How each blob of an image got to each destination: layers go ahead of their image.
     sent: Once<(Place, String, Platform, Digest), Transfer>,
+    /// What each layout is to list in the end, by name: to change its index for every image would take the square of their
+    /// number.
+    listed: Mutex<BTreeMap<(usize, String), Descriptor>>,
     written: AtomicU64,
 }
 
@@ -137,8 +140,26 @@ impl Destinations {
         }
         let archives = Archives::new(&delivery.outputs)?;
         let tags = delivery.tags.clone();
-        let (homes, sent, written) = (Mutex::default(), Once::default(), AtomicU64::new(0));
-        Ok(Self { layouts, archives, tags, homes, sent, written })
+        let (homes, sent) = (Mutex::default(), Once::default());
+        let (listed, written) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Self { layouts, archives, tags, homes, sent, listed, written })
+    }
+
+    /// Lists the images that are there in the layouts.
+    pub fn list(&self) -> Result<(), Error> {
+        let listed = std::mem::take(&mut *self.listed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (at, layout) in self.layouts.iter().enumerate() {
+            let here = listed.iter().filter(|((place, _), _)| *place == at);
+            let here: Vec<_> = here.map(|((_, name), image)| (image.clone(), name.clone())).collect();
+            let failed = |source| Error::Deliver { image: layout.path().display().to_string(), source };
+            layout.tag_all(&here).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn will_list(&self, at: usize, name: &str, tags: &[String], image: &Descriptor) {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        listed.extend(tags.iter().map(|tag| ((at, format!("{name}:{tag}")), image.clone())));
     }
 
     /// Writes what can be written only when all images are there.
@@ -214,11 +235,9 @@ impl Destinations {
     ) -> Result<Option<String>, Error> {
         let _running = context.clocks.push.start();
         let failed = |source| Error::Deliver { image: name.to_owned(), source };
-        for layout in &self.layouts {
+        for (at, layout) in self.layouts.iter().enumerate() {
             self.write_new(context, layout, name, &document(index)).await?;
-            for tag in &self.tags {
-                layout.tag(&index.descriptor(), &format!("{name}:{tag}")).map_err(failed)?;
-            }
+            self.will_list(at, name, &self.tags, &index.descriptor());
         }
         self.archives.keep_index(name, index);
         let Some((reference, repository)) = repository(context, name)? else {
@@ -336,7 +355,6 @@ impl Destinations {
         at: usize,
         finished: &Finished,
     ) -> Result<Vec<Transfer>, Error> {
-        let failed = |source| Error::Deliver { image: finished.name.clone(), source };
         let image = &finished.image;
         let write = |blob| self.write_blob(context, at, finished.parcel(), blob);
         let transfers = try_join_all(finished.layers.iter().map(write)).await?;
@@ -344,9 +362,7 @@ impl Destinations {
         for part in [&image.config, &image.manifest] {
             self.write_new(context, layout, &finished.name, &document(part)).await?;
         }
-        for tag in &finished.tags {
-            layout.tag(&image.descriptor(), &format!("{}:{tag}", finished.name)).map_err(failed)?;
-        }
+        self.will_list(at, &finished.name, &finished.tags, &image.descriptor());
         Ok(transfers)
     }
 

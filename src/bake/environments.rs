@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join;
+use tokio::sync::oneshot;
+
 use super::context::Context;
 use super::report::Report;
-use super::{Error, Event, Goal, debian};
+use super::{Error, Event, Goal, ahead, debian};
 use crate::base::{self, Base, Contents, Python, Source};
 use crate::model::{Key, Libc, Platform, PythonMinor, Target, Warning};
 use crate::project::{self, Component, Environment, Project, Unreadable};
@@ -132,7 +135,7 @@ pub async fn prepare<'p>(
                             Source::Debian { suite } => {
                                 debian::open(context, suite, platform, report).await?
                             }
-                            source => open(context, source, platform).await?,
+                            source => open(context, source, platform, components).await?,
                         };
                         let base = Arc::new(base);
                         bases.push((source.clone(), platform, Arc::clone(&base)));
@@ -162,15 +165,35 @@ fn same_python(units: &[Unit<'_>]) -> Result<(), Error> {
     }
 }
 
-/// Opens a base. What is inside may be known to this machine or the registry; if not, it is told to both.
-async fn open(context: &Context<'_>, source: &Source, platform: Platform) -> Result<Base, Error> {
+/// Opens a base. What is inside may be known to this machine or the registry; if not, it is told to both. While that is
+/// found out, what the locks of the components name is fetched.
+async fn open(
+    context: &Context<'_>,
+    source: &Source,
+    platform: Platform,
+    components: &[&Component],
+) -> Result<Base, Error> {
     context.event(Event::OpeningBase(&source.to_string()));
     let store = Arc::clone(&context.store);
-    let recall = async |key: &Key| match &context.records {
-        Some(records) => records.base(&context.store, key).await,
-        None => None,
+    let (unknown, is_unknown) = oneshot::channel();
+    let recall = async move |key: &Key| {
+        let known = match &context.records {
+            Some(records) => records.base(&context.store, key).await,
+            None => None,
+        };
+        if known.is_none() {
+            let _ = unknown.send(());
+        }
+        known
     };
-    let base = base::open_recalling(source, platform, &context.base_registries, store, recall).await?;
+    let opened = base::open_recalling(source, platform, &context.base_registries, store, recall);
+    let ahead = async {
+        if is_unknown.await.is_ok() {
+            ahead::fetch(context, components).await;
+        }
+        Ok(())
+    };
+    let (base, ()) = try_join(opened, ahead).await?;
     if let Some(records) = context.records.as_ref().filter(|_| base.inspected && context.goal == Goal::Build)
     {
         records.write_base(&Contents::key(&base.digest), &base.contents).await;

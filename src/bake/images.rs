@@ -26,7 +26,7 @@ use crate::project::{self, Asset};
 /// costs a pull its share.
 const LAYER_BUDGET: usize = 100;
 /// The most layers that the distributions of an environment are spread over.
-const DISTRIBUTION_LAYERS: usize = 24;
+pub const DISTRIBUTION_LAYERS: usize = 24;
 /// Layers besides those of the base and the distributions: the skeleton, shared code, own code.
 const OTHER_LAYERS: usize = 3;
 /// How much of a README goes into a label.
@@ -69,6 +69,9 @@ pub async fn make<'p>(
             Ok(image) => report.images.extend(image),
             Err(error) => failures.push(error),
         }
+    }
+    if let Err(error) = destinations.list() {
+        failures.push(error);
     }
     // An archive is whole or not there.
     if failures.is_empty()

@@ -13,6 +13,7 @@ use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::{Error, Event, Freshness, Goal, foreign, platforms};
 use crate::lock::{self, Inputs, Lock};
 use crate::model::{Key, KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning};
+use crate::project::{Component, Environment};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -189,6 +190,22 @@ fn usable(
         found.warnings.extend(kept(context, &found.path, &found.locks));
     }
     Ok(Some(found))
+}
+
+/// The locks of an environment that are fresh as far as one can tell before its base is known: for the bases that they were
+/// made for.
+pub(super) fn presumed(context: &Context<'_>, component: &Component, environment: &Environment) -> Vec<Lock> {
+    let shown = &environment.lock_path;
+    let mut locks = read(&context.project.root.join(shown), shown, &[]).unwrap_or_default();
+    locks.retain(|lock| {
+        let target = lock.target;
+        let unit = Unit { component, environment, base: None, python: None, target };
+        context.options.platforms.contains(&target.platform)
+            && !lock.is_foreign()
+            && !is_upgraded(context, lock)
+            && state(context, &unit, lock, target) == lock::Freshness::Fresh
+    });
+    locks
 }
 
 /// Whether a lock has a package that is to be upgraded.

@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the whole of it in one screen; each stage has a file of its own.
 
+mod ahead;
 mod archives;
 mod assemble;
 mod code;
@@ -14,6 +15,7 @@ mod error;
 mod foreign;
 mod images;
 mod installed;
+mod known;
 mod locks;
 mod options;
 mod plan;
