@@ -118,7 +118,9 @@ impl Image {
         if !is_root() {
             command.args(["--map-root-user", "chroot"]);
         }
-        command.env_clear().env("PATH", "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+            .env_clear()
+            .env("PATH", "/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("LANG", "C.UTF-8").env("HELLO", "hello").env("VIRTUAL_ENV", "/opt/venv");
         let output = command.arg(&self.root).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -151,7 +153,19 @@ impl Impostor {
         let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
         let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
         let subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
-        let request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", &key, "-out", &certificate];
+        let request = [
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ];
         tool("openssl", &[&request[..], &subject].concat());
         let code = "import http.server, ssl, sys\nserver = http.server.HTTPServer(('127.0.0.1', 0), http.server.SimpleHTTPRequestHandler)\n\
                     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\ncontext.load_cert_chain(sys.argv[1], sys.argv[2])\n\
@@ -213,8 +227,10 @@ fn the_package_manager_and_a_scanner_list_exactly_what_is_locked() {
         assert!(locked.len() > 40);
         let admin = format!("--admindir={}", image.root.join("var/lib/dpkg").display());
         let listed = tool("dpkg-query", &[&admin, "-W", "-f", "${Package} ${Version} ${Status}\\n"]);
-        let installed: BTreeSet<String> =
-            listed.lines().map(|line| line.strip_suffix(" install ok installed").unwrap().to_owned()).collect();
+        let installed: BTreeSet<String> = listed
+            .lines()
+            .map(|line| line.strip_suffix(" install ok installed").unwrap().to_owned())
+            .collect();
         assert_eq!(installed, locked, "{suite}");
         // Files are found by the package that they are of, by the names that packages have for them.
         let owner = tool("dpkg-query", &[&admin, "-S", "*/bin/bash"]);
@@ -274,7 +290,9 @@ fn images_for_another_processor_run_on_every_suite() {
             // As the kernel would start `/opt/venv/bin/python`: the interpreter that it leads to, known by that name.
             let mut command = Command::new(emulator);
             command.env_clear().env("LANG", "C.UTF-8").arg("-L").arg(&image.root);
-            command.args(["-0", "/opt/venv/bin/python"]).arg(image.root.join(format!("usr/bin/python{python}")));
+            command
+                .args(["-0", "/opt/venv/bin/python"])
+                .arg(image.root.join(format!("usr/bin/python{python}")));
             let output = command.args(arguments).output().unwrap();
             assert!(output.status.success(), "{suite}: {}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap()
@@ -283,12 +301,15 @@ fn images_for_another_processor_run_on_every_suite() {
         assert_eq!(run(&[&hello]), "/opt/venv aarch64\n");
         let libraries = "import bz2, ctypes, decimal, hashlib, lzma, sqlite3, ssl, uuid, zlib; print(ssl.OPENSSL_VERSION[:7])";
         assert_eq!(run(&["-c", libraries]), "OpenSSL\n");
-        let of_arm = tool("dpkg-query", &[
-            &format!("--admindir={}", image.root.join("var/lib/dpkg").display()),
-            "-W",
-            "-f",
-            "${Architecture}\\n",
-        ]);
+        let of_arm = tool(
+            "dpkg-query",
+            &[
+                &format!("--admindir={}", image.root.join("var/lib/dpkg").display()),
+                "-W",
+                "-f",
+                "${Architecture}\\n",
+            ],
+        );
         assert!(of_arm.lines().all(|line| matches!(line, "arm64" | "all")), "{of_arm}");
         fs::remove_dir_all(world.path(&format!("bundle-{suite}"))).unwrap();
     }
