@@ -214,6 +214,7 @@ async fn build(
     if let Some(records) = &context.records {
         let _running = context.clocks.push.start();
         records.write_environment(context, &environment, pushed.as_ref()).await?;
+        records.write_made(context, base, pushed.as_ref()).await?;
     }
 
     let mut transfers = delivered.transfers.iter().copied();
