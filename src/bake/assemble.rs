@@ -165,7 +165,7 @@ impl Assembly {
         lock: &Lock,
         budget: usize,
         skeleton: Made,
-        send: impl AsyncFn(&Made) -> Result<(), Error>,
+        send: impl AsyncFn(&Made),
     ) -> Result<Arc<Environment>, Error> {
         let wheels = wheels(lock)?;
         let planned = groups(&wheels, budget);
@@ -185,7 +185,7 @@ impl Assembly {
         wheels: Vec<Wheel<'_>>,
         planned: Vec<Vec<usize>>,
         skeleton: Made,
-        send: impl AsyncFn(&Made) -> Result<(), Error>,
+        send: impl AsyncFn(&Made),
     ) -> Result<Environment, Error> {
         let stored = stored(context, &wheels)?;
         let whole = stored.iter().all(|&stored| stored);
@@ -217,7 +217,7 @@ impl Assembly {
         let work = by_size(wheels, groups).into_iter().map(|place| async move {
             let (made, files) = self.find_or_make(context, outset, &groups[place], with_files).await?;
             if made.origin == LayerOrigin::Built {
-                send(&made).await?;
+                send(&made).await;
             }
             Ok::<_, Error>((place, made, files))
         });

@@ -1,5 +1,6 @@
 //! From environments to delivered images.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use super::report::{
     Transfer,
 };
 use super::settings::Running;
-use super::{Error, assemble, code, deliver, locks, skeleton};
+use super::{Error, assemble, code, deliver, locks, skeleton, with_causes};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
@@ -183,14 +184,20 @@ async fn build(
     let parcel = Parcel { name: &repository, platform: locked.lock.target.platform };
     let base_blobs = base_blobs(base);
     let pushed = deliver::repository(context, &repository)?.map(|(_, repository)| repository);
-    // An image with distributions that were built just now is new: its layers, the base's among them, go ahead of it.
+    // An image with distributions that were built just now is new: its layers, the base's among them, go ahead of it. What
+    // cannot is tried again, and told, when the image itself is delivered.
+    let hindered = Cell::new(false);
     let send = async |made: &Made| {
         let blob = blob(context, made);
-        destinations.send(context, parcel, base_blobs.iter().chain([&blob])).await?;
-        if let Some(records) = &context.records {
-            records.write_layer(context, &made.layer, pushed.as_ref()).await?;
+        if hindered.get() {
+            return;
         }
-        Ok(())
+        if let Err(error) = destinations.send(context, parcel, base_blobs.iter().chain([&blob])).await {
+            tracing::debug!("no layer goes ahead of {}: {}", parcel.name, with_causes(&error));
+            hindered.set(true);
+        } else if let Some(records) = &context.records {
+            records.write_layer(context, &made.layer, pushed.as_ref()).await;
+        }
     };
     let environment = async {
         let skeleton = assemble::skeleton(context, skeleton::entries(python)).await?;
@@ -271,6 +278,8 @@ pub fn base_reports(base: &Base) -> Vec<LayerReport> {
         size: Some(layer.size),
         uncompressed_size: None,
         estimated_size: None,
+        downloads: None,
+        download_size: None,
         role: Role::Base,
         packages: Vec::new(),
         origin: Some(LayerOrigin::Base),
@@ -288,6 +297,8 @@ pub fn layer_report(made: &Made, transfer: Transfer) -> LayerReport {
         size: Some(made.layer.size),
         uncompressed_size: Some(made.layer.uncompressed_size),
         estimated_size: None,
+        downloads: None,
+        download_size: None,
         role: made.role,
         packages: made.packages.clone(),
         origin: Some(made.origin),

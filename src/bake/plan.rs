@@ -87,6 +87,8 @@ struct Expected {
     found: Option<(Arc<Layer>, LayerOrigin)>,
     /// About how large it would become.
     estimated_size: Option<u64>,
+    /// The distributions that have to be downloaded for it, with their sizes if the lock knows them.
+    downloads: Vec<(Digest, Option<u64>)>,
 }
 
 impl Expected {
@@ -104,7 +106,7 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     code.warn_of_hidden(context, locked, &mut warnings)?;
     let skeleton = Arc::new(skeleton::entries(python));
     let skeleton = expected(Role::Environment, files(context, skeleton).await?);
-    let (mut layers, downloads) = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
+    let mut layers = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
     layers.push(skeleton);
     for part in [&code.shared, &code.own].into_iter().filter(|part| !part.entries.is_empty()) {
         let planned = part.planned.get_or_try_init(|| files(context, Arc::clone(&part.entries))).await?;
@@ -138,24 +140,24 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
         reports.push(report);
     }
     let digest = digest.map(|digest| digest.to_string());
+    let downloads = layers.into_iter().flat_map(|layer| layer.downloads).collect();
     Ok(Image { image: image_report(locked, digest, reports), whole, warnings, downloads })
 }
 
-/// The layers of distributions, and the wheels that are wanted for them.
+/// The layers of distributions.
 async fn distributions(
     context: &Context<'_>,
     locked: &Locked<'_>,
     base: &Base,
     skeleton: &Key,
     warnings: &mut Vec<Warning>,
-) -> Result<(Vec<Expected>, Vec<(Digest, Option<u64>)>), Error> {
+) -> Result<Vec<Expected>, Error> {
     let wheels = wheels(&locked.lock)?;
     let stored = assemble::stored(context, &wheels)?;
     let planned = groups(&wheels, distribution_budget(base));
     let (collisions, remote) = known(context, &wheels, &planned, &stored, skeleton).await?;
     warnings.extend(collisions.iter().map(|collision| assemble::warning(&wheels, collision)));
     let groups = layer::join_colliding(planned, &collisions);
-    let mut downloads = Vec::new();
     let layers = groups.iter().map(|group| {
         let key = assemble::group_key(&wheels, group);
         let local = group.iter().all(|&i| stored[i]);
@@ -166,11 +168,10 @@ async fn distributions(
         if found.is_none() && !local {
             found = remote.get(&key).map(|layer| (Arc::clone(layer), LayerOrigin::Registry));
         }
-        if found.is_none() {
-            let missing = group.iter().filter(|&&i| !stored[i]).map(|&i| &wheels[i]);
-            let missing = missing.map(|wheel| (wheel.sha256, wheel.pin.archive.size));
-            downloads.extend(missing.filter(|(sha256, size)| context.store.blob(sha256, *size).is_none()));
-        }
+        let missing = group.iter().filter(|&&i| found.is_none() && !stored[i]).map(|&i| &wheels[i]);
+        let missing = missing.map(|wheel| (wheel.sha256, wheel.pin.archive.size));
+        let downloads =
+            missing.filter(|(sha256, size)| context.store.blob(sha256, *size).is_none()).collect();
         let estimated_size = pins().map(|pin: &Pin| pin.archive.size).sum();
         Ok(Expected {
             key,
@@ -178,10 +179,10 @@ async fn distributions(
             packages: packages(&wheels, group),
             found,
             estimated_size,
+            downloads,
         })
     });
-    let layers = layers.collect::<Result<_, Error>>()?;
-    Ok((layers, downloads))
+    layers.collect()
 }
 
 /// What the store and the records know of an environment: its collisions, and the layers that the registry has. Where
@@ -238,7 +239,8 @@ async fn files(
 
 fn expected(role: Role, (key, found, size): (Key, Option<Arc<Layer>>, u64)) -> Expected {
     let found = found.map(|layer| (layer, LayerOrigin::Store));
-    Expected { key, role, packages: Vec::new(), found, estimated_size: Some(size) }
+    let (packages, downloads) = (Vec::new(), Vec::new());
+    Expected { key, role, packages, found, estimated_size: Some(size), downloads }
 }
 
 /// A layer that would have to be built.
@@ -250,6 +252,8 @@ fn unknown(layer: &Expected) -> LayerReport {
         size: None,
         uncompressed_size: None,
         estimated_size: layer.estimated_size,
+        downloads: Some(layer.downloads.len() as u64),
+        download_size: layer.downloads.iter().map(|(_, size)| *size).sum(),
         role: layer.role,
         packages: layer.packages.clone(),
         origin: None,

@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
 use crate::bake::{
-    CodeLayer, Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer,
+    CodeLayer, Goal, ImageReport, LayerOrigin, LayerReport, LockStatus, OriginReport, Outcome, Report, Role,
+    Transfer,
 };
 use crate::model::ExitCode;
 
@@ -242,6 +243,15 @@ fn origins(origins: &[OriginReport]) -> String {
 /// A plan for people.
 fn plan(report: &Report) -> String {
     let mut text = format!("project {}\n", report.project);
+    for lock in &report.locks {
+        let status = match lock.status {
+            LockStatus::Fresh => "fresh",
+            LockStatus::Written => "to write",
+            LockStatus::Unchanged => "to resolve again, with the same outcome",
+            LockStatus::Foreign => "used as it is",
+        };
+        text += &format!("lock {} ({} packages): {status}\n", lock.path, lock.packages);
+    }
     for environment in &report.environments {
         text += &format!(
             "\nenvironment {} ({}), for {}\n",
@@ -261,49 +271,78 @@ fn plan(report: &Report) -> String {
     for image in &report.images {
         text += &format!("\nimage {}, environment {}\n", title(report, image), image.environment);
         for platform in &image.platforms {
-            text += &format!("  {}\n", platform.platform);
-            for layer in &platform.layers {
-                let role = match layer.role {
-                    Role::Base => "base",
-                    Role::Environment => "environment",
-                    Role::Code => "code",
-                };
-                let origin = match layer.origin {
-                    Some(LayerOrigin::Base) => "from the base",
-                    Some(LayerOrigin::Store) => "in the store",
-                    Some(LayerOrigin::Registry) => "in the registry",
-                    Some(LayerOrigin::Built) | None => "to build",
-                };
-                let transfer = match layer.transfer {
-                    Transfer::Uploaded => "to send",
-                    Transfer::Mounted => "to mount",
-                    Transfer::Present => "present",
-                    Transfer::None => "",
-                };
-                let bytes = match (layer.size, layer.estimated_size) {
-                    (Some(bytes), _) => size(bytes),
-                    (None, Some(bytes)) => format!("about {}", size(bytes)),
-                    _ => String::new(),
-                };
-                let packages: Vec<String> = layer
-                    .packages
-                    .iter()
-                    .map(|package| format!("{} {}", package.name, package.version))
-                    .collect();
-                let packages = packages.join(", ");
-                text += &format!("    {role:<12} {origin:<15} {transfer:<8} {bytes:>15}  {packages}\n");
+            let sizes = platform.layers.iter().map(bytes);
+            let (sum, exact) = sizes.fold((0, true), |(sum, all), (size, exact)| (sum + size, all && exact));
+            let sum = about(sum, exact);
+            text += &format!("  {}: {} layers, {sum}\n", platform.platform, platform.layers.len());
+            let work: Vec<String> = platform.layers.iter().map(work).collect();
+            let width = work.iter().map(|work| work.chars().count()).max().unwrap_or(0);
+            for (layer, work) in platform.layers.iter().zip(work) {
+                let line = format!("    {work:<width$}  {}", content(layer));
+                text += &format!("{}\n", line.trim_end());
             }
         }
     }
     if let Some(planned) = &report.planned {
-        let about = if planned.exact { "" } else { "about " };
+        let plural = |number: u64, one: &str| match number {
+            1 => format!("1 {one}"),
+            _ => format!("{number} {one}s"),
+        };
         text += &format!(
-            "\na build would download {} distributions ({about}{}), build {} layers and send {about}{}\n",
-            planned.downloads,
-            size(planned.download_bytes),
-            planned.layers_to_build,
-            size(planned.upload_bytes),
+            "\na build would download {} ({}), build {} and send {}\n",
+            plural(planned.downloads, "distribution"),
+            about(planned.download_bytes, planned.exact || planned.downloads == 0),
+            plural(planned.layers_to_build, "layer"),
+            about(planned.upload_bytes, planned.exact || planned.upload_bytes == 0),
         );
     }
     text
+}
+
+/// How large a layer is or becomes, and whether that is known.
+fn bytes(layer: &LayerReport) -> (u64, bool) {
+    match (layer.size, layer.estimated_size) {
+        (Some(bytes), _) => (bytes, true),
+        (None, estimated) => (estimated.unwrap_or(0), false),
+    }
+}
+
+fn about(bytes: u64, exact: bool) -> String {
+    if exact { size(bytes) } else { format!("about {}", size(bytes)) }
+}
+
+/// What a build would do for a layer, in columns: where it is, what it takes to have it, and how it gets to its destination.
+fn work(layer: &LayerReport) -> String {
+    let role = match layer.role {
+        Role::Base => "base",
+        Role::Environment => "environment",
+        Role::Code => "code",
+    };
+    let origin = match (layer.origin, layer.downloads.unwrap_or(0)) {
+        (Some(LayerOrigin::Base), _) => "as it is".to_owned(),
+        (Some(LayerOrigin::Store), _) => "in the store".to_owned(),
+        (Some(LayerOrigin::Registry), _) => "in the registry".to_owned(),
+        (Some(LayerOrigin::Built) | None, 0) => "build".to_owned(),
+        (Some(LayerOrigin::Built) | None, number) => {
+            let bytes = layer.download_size.map(|bytes| format!(" ({})", size(bytes))).unwrap_or_default();
+            format!("download {number}{bytes}, build")
+        }
+    };
+    let transfer = match layer.transfer {
+        Transfer::Uploaded => "send",
+        Transfer::Mounted => "take over",
+        Transfer::Present => "is there",
+        Transfer::None => "",
+    };
+    let (bytes, exact) = bytes(layer);
+    format!("{role:<12} {origin:<27} {transfer:<9} {:>14}", about(bytes, exact))
+}
+
+/// What is in a layer, as far as that is short to say.
+fn content(layer: &LayerReport) -> String {
+    if layer.role == Role::Environment && layer.packages.is_empty() {
+        return "links to the interpreter".to_owned();
+    }
+    let packages = layer.packages.iter().map(|package| format!("{} {}", package.name, package.version));
+    packages.collect::<Vec<_>>().join(", ")
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use serde::Serialize;
 
 use super::document::{Document, Part};
@@ -61,9 +61,9 @@ impl Records {
         context: &Context<'_>,
         layer: &Arc<Layer>,
         delivered: Option<&Repository>,
-    ) -> Result<bool, Error> {
+    ) -> bool {
         let write = || async { Ok(self.tell(self.try_layer(context, layer, delivered).await)) };
-        self.written.get(layer.key, write).await
+        self.written.get(layer.key, write).await.unwrap_or(false)
     }
 
     /// Writes the record of what is inside a base image.
@@ -138,7 +138,7 @@ impl Records {
         let new = layers.iter().filter(|made| made.origin != LayerOrigin::Registry);
         let written = new.map(|made| self.write_layer(context, &made.layer, delivered));
         // What went wrong with a layer was told: without it there is no environment either.
-        if try_join_all(written).await.is_ok_and(|written| written.iter().all(|&written| written)) {
+        if join_all(written).await.into_iter().all(|written| written) {
             self.put(&tag, &record, &parts).await?;
         }
         Ok(())
