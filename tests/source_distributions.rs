@@ -345,7 +345,8 @@ fn archives_that_reach_outside_are_refused() {
     use tar::EntryType::{Block, Directory, Fifo, Link, Regular, Symlink};
     let sdist = || Sdist::new("own", "1").backend("raise SystemExit('it ran')\n");
     let data: &[u8] = b"x";
-    let cases: Vec<(Vec<(tar::Header, &[u8])>, &str)> = vec![
+    type Entries<'e> = Vec<(tar::Header, &'e [u8])>;
+    let cases: Vec<(Entries<'_>, &str)> = vec![
         (vec![(header("own-1/../../evil", Regular, "", 1), data)], "outside"),
         (vec![(header("/tmp/evil", Regular, "", 1), data)], "outside"),
         (vec![(header("own-1/x", Symlink, "/etc/passwd", 0), b"")], "outside"),
