@@ -61,7 +61,9 @@ async fn wanted(context: &Context<'_>, lock: &Lock) -> Result<Vec<Archive>, Erro
     });
     let places = join_all(asked).await.into_iter().flatten().flatten();
     let mut archives: Vec<Archive> = places
-        .filter(|&&i| !stored[i] && !known(&wheels[i].sha256, wheels[i].pin.archive.size))
+        // What is built from source waits for its turn.
+        .filter(|&&i| !stored[i] && wheels[i].pin.built.is_none())
+        .filter(|&&i| !known(&wheels[i].sha256, wheels[i].pin.archive.size))
         .map(|&i| wheels[i].pin.archive.clone())
         .collect();
     archives.sort_by_key(|archive| std::cmp::Reverse(archive.size));
