@@ -181,7 +181,8 @@ fn what_a_build_requires_is_installed_for_it_alone() {
     // What built it is what builds it again.
     world
         .publish(WheelBuilder::new("helper", "2").file("helper.py", "raise SystemExit('too new')\n").build());
-    let store = world.path("other-store");
+    // Also where the path of a command could not stand in its first line.
+    let store = world.path(&format!("a store with spaces and {}", "a long name ".repeat(8)));
     world.succeed(&["build", "--build", "--locked", "--cache-dir", store.to_str().unwrap()]);
 
     let needy = Sdist::new("needy", "1").build_requires("nowhere-to-be-found");

@@ -23,6 +23,11 @@ fn lock_text(world: &World, path: &str) -> String {
     fs::read_to_string(world.project().join(path)).unwrap()
 }
 
+/// What is installed, whatever the code beside it.
+fn environment(report: &serde_json::Value) -> String {
+    report["images"][0]["environment"].as_str().unwrap().to_owned()
+}
+
 /// A repository on this machine.
 struct Repository {
     path: PathBuf,
@@ -66,7 +71,7 @@ fn a_commit_is_locked_and_a_branch_stays_at_it() {
     repository.git(&["tag", "-a", "v1", "-m", "one"]);
     world.write("requirements.txt", &format!("own @ {}@main\n", repository.url()));
     let output = format!("oci:{}", world.path("out").display());
-    let before = bakery::digests(&world.succeed(&["build", "--output", &output]));
+    let before = environment(&world.succeed(&["build", "--output", &output]));
     let text = lock_text(&world, "pylock.toml");
     for part in [
         "vcs = { type = \"git\"",
@@ -88,7 +93,7 @@ fn a_commit_is_locked_and_a_branch_stays_at_it() {
     assert!(lock_text(&world, "pylock.toml").contains(&first));
     let store = world.path("other-store");
     let report = world.succeed(&["build", "--locked", "--cache-dir", store.to_str().unwrap()]);
-    assert_eq!(bakery::digests(&report), before);
+    assert_eq!(environment(&report), before);
     world.succeed(&["lock", "-P", "own"]);
     assert!(lock_text(&world, "pylock.toml").contains(&second));
 
@@ -139,12 +144,12 @@ fn an_archive_is_locked_by_its_hash() {
     world.index.file("/files/own-1.tar.gz", archive.bytes.clone());
     let url = world.index.url("/files/own-1.tar.gz");
     world.write("requirements.txt", &format!("own @ {url}\n"));
-    let before = bakery::digests(&world.succeed(&["build"]));
+    let before = environment(&world.succeed(&["build"]));
     let text = lock_text(&world, "pylock.toml");
     assert!(text.contains("archive = { url = ") && text.contains(&archive.digest().hex()), "{text}");
     // With its hash, and without a name of its own.
     world.write("requirements.txt", &format!("{url}#sha256={}\n", archive.digest().hex()));
-    assert_eq!(bakery::digests(&world.succeed(&["build"])), before);
+    assert_eq!(environment(&world.succeed(&["build"])), before);
     world.write("requirements.txt", &format!("own @ {url}#sha256={}\n", "0".repeat(64)));
     world.fail(&["lock"], 30, &["SHA-256"]);
     // What changed at its URL is not what is locked.
@@ -192,17 +197,14 @@ fn a_directory_of_the_project_is_built_and_watched() {
 
     // The same project elsewhere gives the same image.
     let again = bakery::digests(&world.succeed(&["build", "--locked"]));
-    let moved = world.path("moved");
+    let moved = world.path("elsewhere/project");
+    fs::create_dir(world.path("elsewhere")).unwrap();
     fs::rename(world.project(), &moved).unwrap();
-    let mut command =
-        world.command(&["build", "--locked", "--cache-dir", world.path("other-store").to_str().unwrap()]);
-    let arguments: Vec<_> = command.get_args().map(|argument| argument.to_owned()).collect();
+    let store = world.path("other-store");
+    let command = world.command(&["build", "--locked", "--cache-dir", store.to_str().unwrap()]);
     let mut elsewhere = Command::new(command.get_program());
-    let place = |argument: &std::ffi::OsString| {
-        if *argument == world.project().as_os_str() { moved.clone().into() } else { argument.clone() }
-    };
-    elsewhere.args(arguments.iter().map(place)).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-    drop(command.arg("--help"));
+    let place = |argument| if argument == world.project().as_os_str() { moved.as_os_str() } else { argument };
+    elsewhere.args(command.get_args().map(place)).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
     let ran = bakery::run(&mut elsewhere);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(bakery::digests(&ran.report), again);
@@ -308,7 +310,9 @@ fn credentials_are_asked_of_git_and_in_no_lock() {
 
 #[test]
 fn a_variable_may_hold_what_git_needs_to_know() {
-    let world = World::plain(&["own @ git+${HOST_URL}/own.git@main"]);
+    let world = World::plain(&[]);
+    let host = world.index.url("").to_string().replace("http://", "git+http://${AUTH}@");
+    world.write("requirements.txt", &format!("own @ {host}own.git@main\n"));
     let repository = Repository::new(world.path("served/own.git"));
     let commit = repository.commit(&Sdist::new("own", "1"), "");
     repository.git(&["config", "uploadpack.allowFilter", "true"]);
@@ -323,21 +327,19 @@ fn a_variable_may_hold_what_git_needs_to_know() {
             backend(&root, &inner, request)
         });
     }
-    let url = world.index.url_with("me", "s3cret", "").to_string();
-    let run = |arguments: &[&str], url: &str| {
-        bakery::run(world.command(arguments).env("HOST_URL", url.trim_end_matches('/')))
-    };
-    let ran = run(&["lock", "-v"], world.index.url("").as_str());
+    let run = |arguments: &[&str], secret: &str| bakery::run(world.command(arguments).env("AUTH", secret));
+    let ran = run(&["lock", "-v"], "me:wrong");
     assert_eq!(ran.code, 20, "{}", ran.stderr);
-    let ran = run(&["build", "-vv"], &url);
+    assert!(!ran.stderr.contains("wrong"), "{}", ran.stderr);
+    let ran = run(&["build", "-vv"], "me:s3cret");
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let text = lock_text(&world, "pylock.toml");
     assert!(text.contains(&commit) && !text.contains("s3cret"), "{text}");
     assert!(!ran.stderr.contains("s3cret") && !ran.report.to_string().contains("s3cret"));
-    let ran = run(&["lock", "--check"], &url);
+    let ran = run(&["lock", "--check"], "me:s3cret");
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let store = world.path("other-store");
-    let ran = run(&["build", "--locked", "--cache-dir", store.to_str().unwrap()], &url);
+    let ran = run(&["build", "--locked", "--cache-dir", store.to_str().unwrap()], "me:s3cret");
     assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
 

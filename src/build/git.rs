@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use super::tree::blocking;
 use super::{Error, Shared, lock, once, subdirectory};
 use crate::model::{BuiltFrom, Credentials};
 use crate::net::redacted;
+use crate::store::Store;
 
 /// How long one command may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -81,12 +83,14 @@ pub(super) struct Remote {
     repository: Url,
     credentials: Option<Credentials>,
     offline: bool,
+    store: Arc<Store>,
 }
 
 impl Remote {
     pub fn new(shared: &Shared, repository: &Url) -> Self {
         let credentials = lock(&shared.credentials).get(repository.as_str()).cloned();
-        Self { repository: repository.clone(), credentials, offline: shared.index.is_offline() }
+        let (offline, store) = (shared.index.is_offline(), Arc::clone(shared.index.store()));
+        Self { repository: repository.clone(), credentials, offline, store }
     }
 
     /// The commit that a revision stands for. Blocks.
@@ -124,14 +128,14 @@ impl Remote {
         if !may_be {
             return Err(unknown());
         }
-        let directory = std::env::temp_dir().join(format!("bakehouse-git-{}-{shown}", std::process::id()));
-        let found = self.clone_into(&directory).and_then(|()| {
-            let mut command = self.git(Some(&directory));
+        let directory = self.store.temporary_directory()?;
+        let into = directory.path().join("repository");
+        let found = self.clone_into(&into).and_then(|()| {
+            let mut command = self.git(Some(&into));
             let revision = format!("{shown}^{{commit}}");
             command.args(["rev-parse", "--verify", "--quiet", "--end-of-options", &revision]);
             self.run(command, Keep::Answer).map_err(|_| unknown())
         });
-        let _ = std::fs::remove_dir_all(&directory);
         // Newer ones repeat the option that ends the others.
         let last = found?.split_whitespace().last().unwrap_or_default().to_owned();
         Some(last).filter(|commit| is_commit(commit)).ok_or_else(unknown)
