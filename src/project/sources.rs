@@ -121,7 +121,7 @@ impl Sources<'_> {
             (with_subdirectory(parsed, text("subdirectory")), !is_wheel(url))
         } else if let Some(path) = text("path") {
             let folder = self.toml.file().rsplit_once('/').map_or("", |(folder, _)| folder);
-            let located = self.root.locate(&format!("{folder}/{path}").trim_start_matches('/').to_owned());
+            let located = self.root.locate(format!("{folder}/{path}").trim_start_matches('/'));
             let url =
                 located.ok_or_else(|| invalid(format!("the project has no file or directory `{path}`")))?;
             (url, !is_wheel(path))
