@@ -153,7 +153,7 @@ fn a_build_that_is_killed_at_any_moment_leaves_nothing_false() {
         let output = format!("oci:{}", world.path(&format!("layout-{round}")).display());
         let store = ["--cache-dir", store.to_str().unwrap()];
         // Every third build goes to a layout as well.
-        let output: &[&str] = if round % 3 == 0 { &["--output", &output] } else { &[] };
+        let output: &[&str] = if round.is_multiple_of(3) { &["--output", &output] } else { &[] };
         world.command(&[&["build", "--push", &push], &store[..], output].concat())
     };
     let started = Instant::now();
