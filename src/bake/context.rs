@@ -11,7 +11,7 @@ use super::code::Parts;
 use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
-use super::{Error, Event, Goal, Options, Progress, resolving};
+use super::{Error, Event, Freshness, Goal, Options, Progress, resolving};
 use crate::index::Index;
 use crate::project::{CodeReader, Project};
 use crate::registry::Registries;
@@ -98,6 +98,11 @@ impl<'a> Context<'a> {
             clocks: Clocks::default(),
             progress,
         })
+    }
+
+    /// What to do about stale locks.
+    pub fn freshness(&self) -> Freshness {
+        if self.goal == Goal::CheckLocks { Freshness::Require } else { self.options.freshness }
     }
 
     /// Tells that something begins or ends.
