@@ -8,7 +8,7 @@ use super::context::Context;
 use super::environments::{Unit, allows, wanted};
 use super::report::{LayerOrigin, LockReport, LockStatus, PackageReport, Report, Role};
 use super::{Error, Freshness, Goal, debian};
-use crate::base::debian::{LOCK_FILE, LockedPython};
+use crate::base::debian::{BaseLock, LOCK_FILE, LockedPython};
 use crate::base::interpreter::{self, ArchiveSource, Finder, Interpreter, Wish};
 use crate::base::{self, Base};
 use crate::model::{Platform, PythonMinor};
@@ -36,10 +36,26 @@ pub async fn open(
     };
     let wanted = wanted(context, environment);
     let wish = Wish { platform, allowed: &allowed, wanted: &wanted };
-    let Some(locked) = lock(context, &finder, &wish, report).await? else { return Ok(None) };
+    let Some((locked, status, lock)) = lock(context, &finder, &wish).await? else { return Ok(None) };
     let interpreter = interpreter::make(&locked, &finder, &context.store).await.map_err(base::Error::from)?;
     let contents = (&base.contents, base.is_empty());
     interpreter.check(contents, platform, &locked.shown(), &base.name).map_err(base::Error::from)?;
+    // What cannot be used is not locked.
+    if let Some(lock) = lock.filter(|_| context.goal != Goal::Plan) {
+        debian::write(context, &lock)?;
+    }
+    let component = format!("cpython-{}", locked.version);
+    // Several environments may have the same.
+    if report.locks.iter().all(|lock| lock.component != component) {
+        report.locks.push(LockReport {
+            project: String::new(),
+            component,
+            steps: Vec::new(),
+            path: LOCK_FILE.to_owned(),
+            packages: 1,
+            status,
+        });
+    }
     Ok(Some(Arc::new(interpreter)))
 }
 
@@ -65,20 +81,19 @@ fn sources(context: &Context<'_>) -> Result<Vec<ArchiveSource>, Error> {
     Ok(sources)
 }
 
-/// The archive that is locked, or that the sources have now.
+/// The archive that is locked, or that the sources have now; and the lock to write, if it lacks that.
 async fn lock(
     context: &Context<'_>,
     finder: &Finder<'_>,
     wish: &Wish<'_>,
-    report: &mut Report,
-) -> Result<Option<LockedPython>, Error> {
+) -> Result<Option<(LockedPython, LockStatus, Option<BaseLock>)>, Error> {
     let freshness = context.freshness();
     let mut lock = debian::read_for(context, freshness)?;
     let fits = |python: &&LockedPython| python.platform == wish.platform && (wish.allowed)(python.minor());
     let known = lock.pythons.iter().filter(fits).max_by_key(|python| python.minor()).cloned();
     let keeps = !debian::is_upgraded(context) || finder.sources.is_empty();
-    let (locked, status) = match known {
-        Some(known) if keeps => (known, LockStatus::Fresh),
+    Ok(Some(match known {
+        Some(known) if keeps => (known, LockStatus::Fresh, None),
         None if finder.sources.is_empty() => return Ok(None),
         None if matches!(freshness, Freshness::Require | Freshness::Ignore) => {
             let state = format!("without an archive of {} for {}", wish.wanted, wish.platform);
@@ -87,29 +102,13 @@ async fn lock(
         known => {
             let locked = finder.find(wish).await.map_err(base::Error::from)?;
             if known.as_ref() == Some(&locked) {
-                (locked, LockStatus::Unchanged)
+                (locked, LockStatus::Unchanged, None)
             } else {
                 lock.insert_python(locked.clone());
-                if context.goal != Goal::Plan {
-                    debian::write(context, &lock)?;
-                }
-                (locked, LockStatus::Written)
+                (locked, LockStatus::Written, Some(lock))
             }
         }
-    };
-    let component = format!("cpython-{}", locked.version);
-    // Several environments may have the same.
-    if report.locks.iter().all(|lock| lock.component != component) {
-        report.locks.push(LockReport {
-            project: String::new(),
-            component,
-            steps: Vec::new(),
-            path: LOCK_FILE.to_owned(),
-            packages: 1,
-            status,
-        });
-    }
-    Ok(Some(locked))
+    }))
 }
 
 /// The layer of a unit's interpreter, if it has one of its own.
