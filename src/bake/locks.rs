@@ -108,8 +108,7 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
     let Some(first) = units.first() else { return Err(Error::NoPythonNamed) };
     let shown = &first.environment.lock_path;
     let path = context.project.root.join(shown);
-    let freshness =
-        if context.goal == Goal::CheckLocks { Freshness::Require } else { context.options.freshness };
+    let freshness = context.freshness();
 
     let targets: Vec<_> = units.iter().map(|unit| unit.target).collect();
     let old = match read(&path, shown, &targets) {
@@ -201,7 +200,8 @@ pub(super) fn presumed(context: &Context<'_>, component: &Component, environment
     let mut locks = read(&context.project.root.join(shown), shown, &[]).unwrap_or_default();
     locks.retain(|lock| {
         let target = lock.target;
-        let unit = Unit { component, environment, base: None, python: None, target };
+        let (base, python, interpreter) = (None, None, None);
+        let unit = Unit { component, environment, base, python, interpreter, target };
         context.options.platforms.contains(&target.platform)
             && !lock.is_foreign()
             && !is_upgraded(context, lock)

@@ -15,6 +15,7 @@ mod error;
 mod foreign;
 mod images;
 mod installed;
+mod interpreter;
 mod known;
 mod locks;
 mod options;

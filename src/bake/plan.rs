@@ -15,7 +15,7 @@ use super::images::{
 use super::locks::Locked;
 use super::report::{ImageReport, LayerOrigin, LayerReport, PlannedReport, Report, Role, Transfer};
 use super::settings::Running;
-use super::{Error, Output, code, locks, skeleton};
+use super::{Error, Output, code, interpreter, locks, skeleton};
 use crate::base::Base;
 use crate::image;
 use crate::layer::{self, Collision, FileEntry, Layer};
@@ -92,6 +92,13 @@ struct Expected {
 }
 
 impl Expected {
+    /// A layer that is there.
+    fn of(made: Made) -> Self {
+        let Made { layer, role, packages, origin } = made;
+        let (key, found, downloads) = (layer.key, Some((layer, origin)), Vec::new());
+        Self { key, role, packages, found, estimated_size: None, downloads }
+    }
+
     fn made(&self) -> Option<Made> {
         let (layer, origin) = self.found.clone()?;
         Some(Made { layer, role: self.role, packages: self.packages.clone(), origin })
@@ -106,7 +113,9 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     code.warn_of_hidden(context, locked, &mut warnings)?;
     let skeleton = Arc::new(skeleton::entries(python));
     let skeleton = expected(Role::Environment, files(context, skeleton).await?);
-    let mut layers = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
+    let distributions = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
+    let mut layers: Vec<Expected> = interpreter::layer(&locked.unit).into_iter().map(Expected::of).collect();
+    layers.extend(distributions);
     layers.push(skeleton);
     for part in [&code.shared, &code.own].into_iter().filter(|part| !part.entries.is_empty()) {
         let planned = part.planned.get_or_try_init(|| files(context, Arc::clone(&part.entries))).await?;

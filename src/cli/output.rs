@@ -315,6 +315,7 @@ fn about(bytes: u64, exact: bool) -> String {
 fn work(layer: &LayerReport) -> String {
     let role = match layer.role {
         Role::Base => "base",
+        Role::Interpreter => "interpreter",
         Role::Environment => "environment",
         Role::Code => "code",
     };
