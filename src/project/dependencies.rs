@@ -144,6 +144,8 @@ mod tests {
             ("g", "1.2.*"),
             ("h", "@https://h.example/h-1-py3-none-any.whl"),
             ("i@https://h.example/i-1-py3-none-any.whl", ""),
+            ("j", "@git+https://h.example/j.git@v1"),
+            ("k@git+https://h.example/k@main", ""),
             ("Python", "3.11"),
         ]);
         assert_eq!(
@@ -158,12 +160,14 @@ mod tests {
                 "g==1.2.*",
                 "h @ https://h.example/h-1-py3-none-any.whl",
                 "i @ https://h.example/i-1-py3-none-any.whl",
+                "j @ git+https://h.example/j.git@v1",
+                "k @ git+https://h.example/k@main",
             ]
         );
         assert_eq!(set.python.unwrap().specifiers.to_string(), "==3.11.*");
         let mut bad = Dependencies::default();
         for (name, version) in
-            [("", "1"), ("a b", "1"), ("a", "*"), ("a", "=1"), ("a", "@git+https://h.example/a")]
+            [("", "1"), ("a b", "1"), ("a", "*"), ("a", "=1"), ("a", "@svn+https://h.example/a")]
         {
             assert!(bad.push_package(name, version, Origin::file("x")).is_err(), "{name} {version}");
         }

@@ -300,22 +300,18 @@ fn parse(text: &str, source: &str, origin: Origin) -> Result<Requirement, Requir
 fn check_direct_url(requirement: &Requirement, secret: bool) -> Result<(), RequirementsTxtError> {
     let Some(VersionOrUrl::Url(url)) = &requirement.pep508.version_or_url else { return Ok(()) };
     let origin = requirement.origin.clone();
-    if !matches!(url.scheme(), "https" | "http" | "file") {
+    let is_git = matches!(url.scheme(), "git+https" | "git+http" | "git+ssh" | "git+file");
+    if !is_git && !matches!(url.scheme(), "https" | "http" | "file") {
         let what = match url.scheme().split_once('+') {
-            Some((vcs, _)) => format!("a {vcs} repository"),
-            None => {
-                let what = format!("a requirement from a `{}` URL", url.scheme());
-                return Err(RequirementsTxtError::Unsupported {
-                    origin,
-                    what,
-                    hint: "use https, http or file",
-                });
-            }
+            Some((vcs @ ("hg" | "svn" | "bzr"), _)) => format!("a requirement from a {vcs} repository"),
+            _ => format!("a requirement from a `{}` URL", url.scheme()),
         };
-        let name = requirement.pep508.name.to_string();
-        return Err(RequirementsTxtError::NeedsBuild { origin, name, what });
+        let hint = "use https, http or file, or a git repository by git+https";
+        return Err(RequirementsTxtError::Unsupported { origin, what, hint });
     }
-    let has_user = !url.username().is_empty() || url.password().is_some();
+    // `git@` names whose keys count, and is no secret.
+    let is_login = url.scheme() == "git+ssh" && url.password().is_none();
+    let has_user = !is_login && (!url.username().is_empty() || url.password().is_some());
     if has_user || (secret && url.query().is_some()) {
         let name = requirement.pep508.name.to_string();
         return Err(RequirementsTxtError::Credentials { origin, name });
@@ -535,14 +531,21 @@ mod tests {
     }
 
     #[test]
-    fn what_must_be_built_names_the_package_and_the_choices() {
-        let error = read(&[("r.txt", "own @ git+https://u:p4ss@h.example/own@main")]).err().unwrap();
+    fn git_repositories_are_requirements_like_others() {
+        let text = "own@git+https://h.example/own@main#subdirectory=a\nb @ git+ssh://git@h.example/b.git\n";
         assert_eq!(
-            error.to_string(),
-            "r.txt:1: `own` comes from a git repository, and would have to be built"
+            shown_requirements(&read(&[("r.txt", text)]).unwrap().requirements),
+            [
+                "r.txt:1 own @ git+https://h.example/own@main#subdirectory=a",
+                "r.txt:2 b @ git+ssh://git@h.example/b.git"
+            ]
         );
-        assert_eq!(error.exit_code(), ExitCode::NoResolution);
-        assert!(error.hint().unwrap().contains("own @ https://"));
+        for line in ["own @ git+https://u:p4ss@h.example/own@main", "own @ git+ssh://git:p4ss@h.example/own"]
+        {
+            let error = read(&[("r.txt", line)]).err().unwrap();
+            assert_eq!(error.to_string(), "r.txt:1: the URL of requirement `own` holds credentials");
+            assert_eq!(error.exit_code(), ExitCode::Project);
+        }
     }
 
     #[test]
@@ -587,6 +590,8 @@ mod tests {
             "https://h.example/x.whl",
             "git+https://h.example/x",
             "x @ ftp://h.example/x.whl",
+            "x @ hg+https://h.example/x",
+            "x @ git+ftp://h.example/x",
             "x --global-option=y",
         ] {
             let error = read(&[("r.txt", &format!("a\n\n{line}"))]).err().unwrap();
