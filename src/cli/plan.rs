@@ -174,6 +174,7 @@ fn layers(
     for layer in own {
         let role = match layer.role {
             Role::Base => "base",
+            Role::Interpreter => "interpreter",
             Role::Environment => "environment",
             Role::Code => "code",
         };
