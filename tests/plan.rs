@@ -101,41 +101,6 @@ fn a_plan_of_something_unchanged_is_exact_and_has_nothing_to_do() {
 }
 
 #[test]
-fn a_plan_for_people_tells_what_happens_to_each_layer() {
-    let (world, registry) = (world(), Registry::start());
-    let push = format!("{}/team", registry.address());
-    let text = || {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bakehouse"));
-        command.arg("plan").arg(world.project()).args(["--push", &push]);
-        command.arg("--index-url").arg(world.index.url("/simple/").as_str());
-        command.arg("--base").arg(format!("oci:{}", world.base().display()));
-        let output = command.arg("--cache-dir").arg(world.path("store")).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let before = text();
-    let words =
-        ["lock pylock.toml (2 packages): to write", "download 2", "about", "links to the interpreter"];
-    for word in words.into_iter().chain(["a build would download 2 distributions"]) {
-        assert!(before.contains(word), "no `{word}` in\n{before}");
-    }
-    world.succeed(&["build", "--push", &push]);
-    world.write("app.py", "print('changed')\n");
-    let after = text();
-    let line = |role: &str| {
-        let found = after.lines().rfind(|line| line.trim_start().starts_with(role));
-        found.unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
-    };
-    assert!(line("base").starts_with("base as it is is there"), "{after}");
-    assert!(line("environment").starts_with("environment in the store is there"), "{after}");
-    assert!(line("code").starts_with("code build send about"), "{after}");
-    assert!(
-        line("a build").contains("download 0 distributions (0 B), build 1 layer and send about"),
-        "{after}"
-    );
-}
-
-#[test]
 fn a_plan_with_changed_code_has_one_layer_to_build_and_send() {
     let (world, registry) = (world(), Registry::start());
     let push = format!("{}/team", registry.address());

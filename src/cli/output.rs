@@ -6,10 +6,8 @@ use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
-use crate::bake::{
-    CodeLayer, Goal, ImageReport, LayerOrigin, LayerReport, LockStatus, OriginReport, Outcome, Report, Role,
-    Transfer,
-};
+use super::plan;
+use crate::bake::{Goal, ImageReport, LayerOrigin, LockStatus, Outcome, Report, Transfer};
 use crate::model::ExitCode;
 
 /// Log lines go to stderr, from warnings on, or as much as was asked for.
@@ -103,9 +101,9 @@ pub fn outcome(outcome: &Outcome, goal: Goal, arguments: &ReportArguments, quiet
             Ok(json) => stdout(&(json + "\n")),
             Err(error) => failure(&error, ExitCode::Internal),
         },
-        Format::Text if goal == Goal::Plan => stdout(&plan(report)),
-        Format::Text if goal == Goal::Environments => stdout(&environments(report)),
-        Format::Text if goal == Goal::Files => stdout(&files(report)),
+        Format::Text if goal == Goal::Plan => stdout(&plan::images(report)),
+        Format::Text if goal == Goal::Environments => stdout(&plan::environments(report)),
+        Format::Text if goal == Goal::Files => stdout(&plan::files(report)),
         Format::Text => {
             if !quiet {
                 stderr(&summary(report, goal));
@@ -172,178 +170,10 @@ fn summary(report: &Report, goal: Goal) -> String {
 }
 
 /// An image by its component, and the steps that run in it.
-fn title(report: &Report, image: &ImageReport) -> String {
+pub fn title(report: &Report, image: &ImageReport) -> String {
     let mut name = format!("{}/{}", image.kind, image.component);
     if image.project != report.project {
         name = format!("{name} of {}", image.project);
     }
     if image.steps.is_empty() { name } else { format!("{name} (steps {})", image.steps.join(", ")) }
-}
-
-/// What the project's files ask for, for people.
-fn environments(report: &Report) -> String {
-    let mut text = format!("project {}\n", report.project);
-    for component in &report.components {
-        for request in &component.environments {
-            text += &format!("\n{}/{}", component.kind, component.component);
-            if !request.steps.is_empty() {
-                text += &format!(" (steps {})", request.steps.join(", "));
-            }
-            text += ":\n";
-            text += &origins(&request.origins);
-        }
-    }
-    text
-}
-
-/// The files of the code layers, and what is left out.
-fn files(report: &Report) -> String {
-    let mut text = format!("project {}\n", report.project);
-    for code in report.code.iter().flatten() {
-        text += &format!(
-            "\ncode of {}/{}: {} files, {}\n",
-            code.kind,
-            code.component,
-            code.files.len(),
-            size(code.size)
-        );
-        for file in &code.files {
-            let bytes = file.size.map(size).unwrap_or_default();
-            let link = file.link.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
-            let layer = match file.layer {
-                CodeLayer::Shared => "shared",
-                CodeLayer::Own => "own",
-            };
-            text += &format!("  {layer:<6} {bytes:>9}  /{}{link}\n", file.path);
-        }
-        for library in &code.libraries {
-            text += &format!("  library {} from {} ({})\n", library.name, library.path, library.origin);
-        }
-        if !code.left_out.is_empty() {
-            text += "  left out:\n";
-        }
-        let width = code.left_out.iter().map(|out| out.path.chars().count()).max().unwrap_or(0).min(60);
-        for out in &code.left_out {
-            text += &format!("    {:<width$}  {}\n", out.path, out.message);
-        }
-    }
-    text
-}
-
-/// Requirements, and where they are stated.
-fn origins(origins: &[OriginReport]) -> String {
-    let width = origins.iter().map(|o| o.requirement.chars().count()).max().unwrap_or(0).min(60);
-    let lines = origins.iter().map(|OriginReport { requirement, file, line }| {
-        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-        format!("  {requirement:<width$}  {file}{line}\n")
-    });
-    lines.collect()
-}
-
-/// A plan for people.
-fn plan(report: &Report) -> String {
-    let mut text = format!("project {}\n", report.project);
-    for lock in &report.locks {
-        let status = match lock.status {
-            LockStatus::Fresh => "fresh",
-            LockStatus::Written => "to write",
-            LockStatus::Unchanged => "to resolve again, with the same outcome",
-            LockStatus::Foreign => "used as it is",
-        };
-        text += &format!("lock {} ({} packages): {status}\n", lock.path, lock.packages);
-    }
-    for environment in &report.environments {
-        text += &format!(
-            "\nenvironment {} ({}), for {}\n",
-            environment.id,
-            match (environment.kind, environment.python.as_str()) {
-                ("conda", "") => "conda".to_owned(),
-                ("conda", python) => format!("conda, Python {python}"),
-                (_, python) => format!("Python {python}"),
-            },
-            environment.components.join(", ")
-        );
-        if !environment.channels.is_empty() {
-            text += &format!("  channels {}\n", environment.channels.join(", "));
-        }
-        text += &origins(&environment.origins);
-    }
-    for image in &report.images {
-        text += &format!("\nimage {}, environment {}\n", title(report, image), image.environment);
-        for platform in &image.platforms {
-            let sizes = platform.layers.iter().map(bytes);
-            let (sum, exact) = sizes.fold((0, true), |(sum, all), (size, exact)| (sum + size, all && exact));
-            let sum = about(sum, exact);
-            text += &format!("  {}: {} layers, {sum}\n", platform.platform, platform.layers.len());
-            let work: Vec<String> = platform.layers.iter().map(work).collect();
-            let width = work.iter().map(|work| work.chars().count()).max().unwrap_or(0);
-            for (layer, work) in platform.layers.iter().zip(work) {
-                let line = format!("    {work:<width$}  {}", content(layer));
-                text += &format!("{}\n", line.trim_end());
-            }
-        }
-    }
-    if let Some(planned) = &report.planned {
-        let plural = |number: u64, one: &str| match number {
-            1 => format!("1 {one}"),
-            _ => format!("{number} {one}s"),
-        };
-        text += &format!(
-            "\na build would download {} ({}), build {} and send {}\n",
-            plural(planned.downloads, "distribution"),
-            about(planned.download_bytes, planned.exact || planned.downloads == 0),
-            plural(planned.layers_to_build, "layer"),
-            about(planned.upload_bytes, planned.exact || planned.upload_bytes == 0),
-        );
-    }
-    text
-}
-
-/// How large a layer is or becomes, and whether that is known.
-fn bytes(layer: &LayerReport) -> (u64, bool) {
-    match (layer.size, layer.estimated_size) {
-        (Some(bytes), _) => (bytes, true),
-        (None, estimated) => (estimated.unwrap_or(0), false),
-    }
-}
-
-fn about(bytes: u64, exact: bool) -> String {
-    if exact { size(bytes) } else { format!("about {}", size(bytes)) }
-}
-
-/// What a build would do for a layer, in columns: where it is, what it takes to have it, and how it gets to its destination.
-fn work(layer: &LayerReport) -> String {
-    let role = match layer.role {
-        Role::Base => "base",
-        Role::Interpreter => "interpreter",
-        Role::Environment => "environment",
-        Role::Code => "code",
-    };
-    let origin = match (layer.origin, layer.downloads.unwrap_or(0)) {
-        (Some(LayerOrigin::Base), _) => "as it is".to_owned(),
-        (Some(LayerOrigin::Store), _) => "in the store".to_owned(),
-        (Some(LayerOrigin::Registry), _) => "in the registry".to_owned(),
-        (Some(LayerOrigin::Built) | None, 0) => "build".to_owned(),
-        (Some(LayerOrigin::Built) | None, number) => {
-            let bytes = layer.download_size.map(|bytes| format!(" ({})", size(bytes))).unwrap_or_default();
-            format!("download {number}{bytes}, build")
-        }
-    };
-    let transfer = match layer.transfer {
-        Transfer::Uploaded => "send",
-        Transfer::Mounted => "take over",
-        Transfer::Present => "is there",
-        Transfer::None => "",
-    };
-    let (bytes, exact) = bytes(layer);
-    format!("{role:<12} {origin:<27} {transfer:<9} {:>14}", about(bytes, exact))
-}
-
-/// What is in a layer, as far as that is short to say.
-fn content(layer: &LayerReport) -> String {
-    if layer.role == Role::Environment && layer.packages.is_empty() {
-        return "links to the interpreter".to_owned();
-    }
-    let packages = layer.packages.iter().map(|package| format!("{} {}", package.name, package.version));
-    packages.collect::<Vec<_>>().join(", ")
 }
