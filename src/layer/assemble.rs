@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::fragment::Fragment;
-use super::{Error, splice};
+use super::{Compression, Error, splice};
 use crate::model::{Digest, Hasher, HashingReader, Key, KeyHasher};
 use crate::store::{self, Store};
 
@@ -34,6 +33,9 @@ pub struct Layer {
     pub uncompressed_size: u64,
     /// What it is made of, in order.
     pub pieces: Vec<Piece>,
+    /// How it is compressed.
+    #[serde(default, skip_serializing_if = "Compression::is_default")]
+    pub compression: Compression,
 }
 
 /// A fragment's part in a layer.
@@ -53,7 +55,7 @@ pub struct Piece {
 impl Layer {
     /// Whether its parts fit together: the key and the sizes are what its pieces make. Says nothing about its bytes.
     pub fn is_consistent(&self) -> bool {
-        let Ok(end) = end_member() else { return false };
+        let Ok(end) = self.compression.end() else { return false };
         let total = |first: u64, size: fn(&Piece) -> u64| {
             self.pieces.iter().try_fold(first, |sum, piece| sum.checked_add(size(piece)))
         };
@@ -66,7 +68,8 @@ impl Layer {
 
     /// Whether these are its bytes: reads and decompresses them all.
     pub fn matches(&self, bytes: impl Read) -> bool {
-        let mut members = MultiGzDecoder::new(BufReader::with_capacity(CHUNK, HashingReader::new(bytes)));
+        let bytes = BufReader::with_capacity(CHUNK, HashingReader::new(bytes));
+        let Ok(mut members) = self.compression.decoder(bytes) else { return false };
         // No more than it should be: what decompresses without end is not read to the end.
         let mut tar = HashingReader::new((&mut members).take(self.uncompressed_size.saturating_add(1)));
         let read = io::copy(&mut tar, &mut io::sink());
@@ -126,7 +129,7 @@ pub fn assemble(store: &Store, fragments: &[Fragment]) -> Result<Layer, Error> {
 
 /// Records the layer of one fragment, which was hashed when the fragment was made.
 pub(super) fn record_single(store: &Store, key: Key, fragment: &Fragment) -> Result<Layer, Error> {
-    let end = end_member()?;
+    let end = fragment.compression.end().map_err(internal)?;
     let layer = Layer {
         key,
         digest: fragment.layer_digest,
@@ -134,12 +137,15 @@ pub(super) fn record_single(store: &Store, key: Key, fragment: &Fragment) -> Res
         size: fragment.size + end.len() as u64,
         uncompressed_size: fragment.uncompressed_size + super::tar::END.len() as u64,
         pieces: vec![fragment.into()],
+        compression: fragment.compression,
     };
     store.put_record(RECORDS, &key, &layer)?;
     Ok(layer)
 }
 
 fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error> {
+    // All are compressed alike: what is not cannot be read.
+    let compression = fragments.first().map(|fragment| fragment.compression).unwrap_or_default();
     let (mut blob, mut size) = (Hasher::default(), 0);
     let (mut tar, mut len) = (Hasher::default(), 0);
     let mut buffer = vec![0; CHUNK];
@@ -148,7 +154,8 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
         let file = open_piece(store, &fragment.into())?;
         let mut own = Hasher::default();
         let tee = Tee { inner: file, hashers: [&mut own, &mut blob] };
-        let mut members = MultiGzDecoder::new(BufReader::with_capacity(CHUNK, tee));
+        let members = compression.decoder(BufReader::with_capacity(CHUNK, tee));
+        let mut members = members.map_err(internal)?;
         let damaged = || Error::Damaged { digest: fragment.digest };
         let mut tar_len = 0;
         loop {
@@ -169,7 +176,7 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
         size += fragment.size;
         len += tar_len;
     }
-    let ended = splice::ended(blob, size, tar, len).map_err(internal)?;
+    let ended = splice::ended(compression, blob, size, tar, len).map_err(internal)?;
     Ok(Layer {
         key,
         digest: ended.digest,
@@ -177,6 +184,7 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
         size: ended.size,
         uncompressed_size: ended.uncompressed_size,
         pieces: fragments.iter().map(Piece::from).collect(),
+        compression,
     })
 }
 
@@ -186,7 +194,7 @@ pub fn open(store: &Store, layer: &Layer) -> Result<LayerReader, Error> {
     for piece in &layer.pieces {
         files.push_back(open_piece(store, piece)?);
     }
-    Ok(LayerReader { files, end: Cursor::new(end_member()?) })
+    Ok(LayerReader { files, end: Cursor::new(layer.compression.end().map_err(internal)?) })
 }
 
 /// Reads a layer: its pieces in turn, then the end of the archive.
@@ -213,10 +221,6 @@ fn open_piece(store: &Store, piece: &Piece) -> Result<File, Error> {
         Some(blob) => Ok(blob.open()?),
         None => Err(Error::Gone { digest: piece.digest }),
     }
-}
-
-fn end_member() -> Result<Vec<u8>, Error> {
-    splice::end_member().map_err(internal)
 }
 
 /// Compressing a kilobyte in memory does not fail; if it did, it would be no fault of a file.
