@@ -11,7 +11,9 @@ mod registry;
 #[path = "support/wheel.rs"]
 mod wheel;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -39,9 +41,13 @@ fn large_ones(requirements: &[&str]) -> World {
     world
 }
 
-/// The same with small ones that share a layer.
+/// The same with small ones that share a layer, and two that write the same paths.
 fn world() -> World {
-    let mut world = large_ones(&["large", "other", "small", "tiny"]);
+    let mut world = large_ones(&["large", "other", "small", "tiny", "first", "second"]);
+    for name in ["first", "second"] {
+        let wheel = WheelBuilder::new(name, "1.0").file("space/__init__.py", "").file("space/who.txt", name);
+        world.publish(wheel.file(&format!("space/{name}.py"), "X = 1\n").build());
+    }
     for name in ["small", "tiny"] {
         world.publish(WheelBuilder::new(name, "1.0").file(&format!("{name}.py"), "X = 1\n").build());
     }
@@ -99,25 +105,51 @@ fn bytes_do_not_depend_on_the_chunks_in_which_they_arrive() {
 }
 
 #[test]
-fn zstd_layers_are_read_by_other_programs() {
-    let world = large_ones(&["large", "other"]);
+fn layers_are_read_by_other_programs() {
+    let world = world();
+    for compression in ["gzip", "zstd"] {
+        read_by_others(&world, compression);
+    }
+}
+
+fn read_by_others(world: &World, compression: &str) {
     // buildah and podman name an image by its layout's path, and names of images are in small letters.
-    let small = format!("bakehouse-zstd-{}", std::process::id());
+    let small = format!("bakehouse-{compression}-{}", std::process::id());
     let outputs = tempfile::Builder::new().prefix(&small).rand_bytes(0).tempdir().unwrap();
     let path = |name: &str| outputs.path().join(name).display().to_string();
     let (oci, archive) = (format!("oci:{}", path("out")), format!("oci-archive:{}", path("out.tar")));
-    let report = world.succeed(&["build", "--compression", "zstd", "--output", &oci, "--output", &archive]);
+    let build = ["build", "--compression", compression, "--output", &oci, "--output", &archive];
+    let report = world.succeed(&build);
 
+    let blob = |digest: &str| {
+        fs::read(outputs.path().join("out/blobs/sha256").join(digest.strip_prefix("sha256:").unwrap()))
+            .unwrap()
+    };
     let manifest = report["images"][0]["platforms"][0]["digest"].as_str().unwrap();
-    let manifest = outputs.path().join("out/blobs/sha256").join(manifest.strip_prefix("sha256:").unwrap());
-    let manifest: Value = serde_json::from_slice(&fs::read(manifest).unwrap()).unwrap();
+    let manifest: Value = serde_json::from_slice(&blob(manifest)).unwrap();
     let own = digests(&report);
+    assert!(layers(&report).iter().any(|layer| layer["packages"].as_array().unwrap().len() > 1));
     for layer in manifest["layers"].as_array().unwrap() {
-        let expected = match own.iter().any(|digest| layer["digest"] == **digest) {
-            true => "application/vnd.oci.image.layer.v1.tar+zstd",
-            false => "application/vnd.oci.image.layer.v1.tar",
+        let digest = layer["digest"].as_str().unwrap();
+        if !own.iter().any(|own| own == digest) {
+            continue;
+        }
+        let expected = format!("application/vnd.oci.image.layer.v1.tar+{compression}");
+        assert_eq!(layer["mediaType"], *expected);
+        let tar = match compression {
+            "zstd" => zstd::decode_all(&blob(digest)[..]).unwrap(),
+            _ => {
+                let mut tar = Vec::new();
+                flate2::read::MultiGzDecoder::new(&blob(digest)[..]).read_to_end(&mut tar).unwrap();
+                tar
+            }
         };
-        assert_eq!(layer["mediaType"], expected);
+        // Docker, podman and buildah refuse a layer in which a path occurs twice, be it a directory's.
+        let mut seen = BTreeSet::new();
+        for entry in tar::Archive::new(&tar[..]).entries().unwrap() {
+            let path = entry.unwrap().path().unwrap().into_owned();
+            assert!(seen.insert(path.clone()), "{} is there twice", path.display());
+        }
     }
 
     for source in [format!("{oci}:project:latest"), format!("{archive}:project:latest")] {
@@ -131,9 +163,15 @@ fn zstd_layers_are_read_by_other_programs() {
                 let mounted = tool(program, &[&storage[..], &["image", "mount", id.trim()]].concat());
                 let site = Path::new(mounted.trim()).join("opt/venv/lib/python3.11/site-packages");
                 assert_eq!(fs::read(site.join("large/data.txt")).unwrap(), text(1, 12 << 20));
+                assert_eq!(fs::read(site.join("small.py")).unwrap(), b"X = 1\n");
+                assert_eq!(fs::read(site.join("space/first.py")).unwrap(), b"X = 1\n");
+                assert_eq!(fs::read(site.join("space/who.txt")).unwrap(), b"second", "the later one's stays");
                 tool(program, &[&storage[..], &["image", "unmount", id.trim()]].concat());
             }
         }
+    }
+    if compression == "gzip" {
+        bakery::unpack(&outputs.path().join("out"), "project:latest", &outputs.path().join("bundle"));
     }
 }
 

@@ -158,7 +158,7 @@ impl Assembly {
             None => self.materials(context, records, &wheels, &planned, &stored).await?,
         };
 
-        let groups = layer::join_colliding(planned, &collisions);
+        let groups = layer::part_colliding(planned, &collisions);
         let layers = groups.iter().map(|group| async {
             let packages = packages(&wheels, group);
             let local = group.iter().all(|&i| stored[i]);
@@ -182,9 +182,10 @@ impl Assembly {
             path: collision.path.clone(),
             first: wheels[collision.first].key,
             second: wheels[collision.second].key,
+            same: collision.same,
         };
         let clashes = collisions.iter().map(clash).collect();
-        let warnings = collisions.iter().map(|collision| warning(&wheels, collision)).collect();
+        let warnings = warnings(&wheels, &collisions).collect();
         Ok(Environment { key, layers, clashes, remembered, warnings })
     }
 
@@ -337,10 +338,11 @@ pub fn recall(
             path: clash.path.clone(),
             first: place(&clash.first)?,
             second: place(&clash.second)?,
+            same: clash.same,
         })
     };
     let collisions = record.collisions.iter().map(collision).collect::<Option<Vec<_>>>()?;
-    let groups = layer::join_colliding(planned.to_vec(), &collisions);
+    let groups = layer::part_colliding(planned.to_vec(), &collisions);
     let expected = groups.iter().map(|group| group_key(wheels, group)).chain([*skeleton]);
     let right = record.layers.iter().map(|layer| layer.key).eq(expected);
     if !right {
@@ -359,13 +361,16 @@ pub async fn usable(context: &Context<'_>, layers: &[Layer]) -> Result<Remote, E
     Ok(try_join_all(ask).await?.into_iter().flatten().collect())
 }
 
-/// Tells which distribution's file is lost.
-pub fn warning(wheels: &[Wheel<'_>], collision: &Collision) -> Warning {
+/// Tells which distributions' files are lost.
+pub fn warnings(wheels: &[Wheel<'_>], collisions: &[Collision]) -> impl Iterator<Item = Warning> {
     let name = |index: usize| format!("{} {}", wheels[index].pin.name, wheels[index].pin.version);
-    Warning::general(format!(
-        "{} and {} both install `{}`, and differ: the latter's stays",
-        name(collision.first),
-        name(collision.second),
-        collision.path
-    ))
+    let lost = collisions.iter().filter(|collision| !collision.same);
+    lost.map(move |collision| {
+        Warning::general(format!(
+            "{} and {} both install `{}`, and differ: the latter's stays",
+            name(collision.first),
+            name(collision.second),
+            collision.path
+        ))
+    })
 }

@@ -148,8 +148,8 @@ async fn distributions(
     let stored = assemble::stored(context, &wheels)?;
     let planned = groups(&wheels, distribution_budget(base));
     let (collisions, remote) = known(context, &wheels, &planned, &stored, skeleton).await?;
-    warnings.extend(collisions.iter().map(|collision| assemble::warning(&wheels, collision)));
-    let groups = layer::join_colliding(planned, &collisions);
+    warnings.extend(assemble::warnings(&wheels, &collisions));
+    let groups = layer::part_colliding(planned, &collisions);
     let mut downloads = Vec::new();
     let layers = groups.iter().map(|group| {
         let key = assemble::group_key(&wheels, group);

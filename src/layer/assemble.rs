@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 
 use serde::{Deserialize, Serialize};
 
-use super::fragment::Fragment;
-use super::{Compression, Error, splice};
+use super::fragment::{Extent, Fragment};
+use super::splice::{self, Splicer};
+use super::tar::Kind;
+use super::{Compression, Error};
+use crate::dist::path_order;
 use crate::model::{Digest, Hasher, HashingReader, Key, KeyHasher};
 use crate::store::{self, Store};
 
@@ -17,7 +20,10 @@ const RECORDS: &str = "layers";
 /// How much is read at a time.
 const CHUNK: usize = 128 * 1024;
 
-/// A layer. Its bytes are those of its pieces and the end of the archive after them.
+/// A layer. Its bytes are those of its head and of its pieces, and the end of the archive after them.
+///
+/// No path may occur twice in a layer: Docker, podman and buildah refuse such ones, directories included. So where there
+/// are several pieces, their directories are left out, and the head has each of them once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Layer {
@@ -31,11 +37,25 @@ pub struct Layer {
     pub size: u64,
     /// How many bytes of tar.
     pub uncompressed_size: u64,
+    /// The directories of all pieces, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
     /// What it is made of, in order.
     pub pieces: Vec<Piece>,
     /// How it is compressed.
     #[serde(default, skip_serializing_if = "Compression::is_default")]
     pub compression: Compression,
+}
+
+/// The members of a layer that hold the directories of its pieces. They are a blob of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Head {
+    /// Their digest.
+    pub digest: Digest,
+    /// How long they are.
+    #[serde(flatten)]
+    pub extent: Extent,
 }
 
 /// A fragment's part in a layer.
@@ -50,20 +70,27 @@ pub struct Piece {
     pub size: u64,
     /// How many bytes of tar.
     pub uncompressed_size: u64,
+    /// How much of its start is left out.
+    #[serde(default)]
+    pub skip: Extent,
 }
 
 impl Layer {
     /// Whether its parts fit together: the key and the sizes are what its pieces make. Says nothing about its bytes.
     pub fn is_consistent(&self) -> bool {
         let Ok(end) = self.compression.end() else { return false };
-        let total = |first: u64, size: fn(&Piece) -> u64| {
-            self.pieces.iter().try_fold(first, |sum, piece| sum.checked_add(size(piece)))
+        let head = self.head.as_ref().map(|head| head.extent).unwrap_or_default();
+        let total = |first: u64, size: fn(&Piece) -> Option<u64>| {
+            self.pieces.iter().try_fold(first, |sum, piece| sum.checked_add(size(piece)?))
         };
         let keys: Vec<Key> = self.pieces.iter().map(|piece| piece.key).collect();
         self.key == layer_key(&keys)
-            && total(end.len() as u64, |piece| piece.size) == Some(self.size)
-            && total(super::tar::END.len() as u64, |piece| piece.uncompressed_size)
-                == Some(self.uncompressed_size)
+            && total((end.len() as u64).saturating_add(head.size), |piece| {
+                piece.size.checked_sub(piece.skip.size)
+            }) == Some(self.size)
+            && total((super::tar::END.len() as u64).saturating_add(head.uncompressed_size), |piece| {
+                piece.uncompressed_size.checked_sub(piece.skip.uncompressed_size)
+            }) == Some(self.uncompressed_size)
     }
 
     /// Whether these are its bytes: reads and decompresses them all.
@@ -88,6 +115,7 @@ impl From<&Fragment> for Piece {
             digest: fragment.digest,
             size: fragment.size,
             uncompressed_size: fragment.uncompressed_size,
+            skip: Extent::default(),
         }
     }
 }
@@ -105,7 +133,9 @@ pub fn layer_key(fragments: &[Key]) -> Key {
 pub fn stored_layer(store: &Store, key: &Key) -> Result<Option<Layer>, Error> {
     let record: Option<Layer> = store.record(RECORDS, key)?;
     Ok(record.filter(|layer| {
-        layer.key == *key && layer.pieces.iter().all(|p| store.blob(&p.digest, Some(p.size)).is_some())
+        layer.key == *key
+            && layer.pieces.iter().all(|piece| store.blob(&piece.digest, Some(piece.size)).is_some())
+            && layer.head.iter().all(|head| store.blob(&head.digest, Some(head.extent.size)).is_some())
     }))
 }
 
@@ -136,6 +166,7 @@ pub(super) fn record_single(store: &Store, key: Key, fragment: &Fragment) -> Res
         diff_id: fragment.layer_diff_id,
         size: fragment.size + end.len() as u64,
         uncompressed_size: fragment.uncompressed_size + super::tar::END.len() as u64,
+        head: None,
         pieces: vec![fragment.into()],
         compression: fragment.compression,
     };
@@ -146,19 +177,34 @@ pub(super) fn record_single(store: &Store, key: Key, fragment: &Fragment) -> Res
 fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error> {
     // All are compressed alike: what is not cannot be read.
     let compression = fragments.first().map(|fragment| fragment.compression).unwrap_or_default();
-    let (mut blob, mut size) = (Hasher::default(), 0);
-    let (mut tar, mut len) = (Hasher::default(), 0);
+    let mut directories = Splicer::new(Vec::new(), compression);
+    for directory in &all_directories(store, fragments)? {
+        directories.gather(&super::tar::header(directory, Kind::Directory)).map_err(internal)?;
+    }
+    let (bytes, mut tar, mut len) = directories.finish().map_err(internal)?;
+    let mut blob = Hasher::default();
+    blob.update(&bytes);
+    let mut size = bytes.len() as u64;
+    let extent = Extent { size, uncompressed_size: len };
+    let head = match size {
+        0 => None,
+        _ => Some(Head { digest: *store.put_blob(&bytes)?.digest(), extent }),
+    };
     let mut buffer = vec![0; CHUNK];
     // A fragment may have no entry at all, and so no member.
     for fragment in fragments.iter().filter(|fragment| fragment.size > 0) {
-        let file = open_piece(store, &fragment.into())?;
+        let damaged = || Error::Damaged { digest: fragment.digest };
+        let mut file = open_piece(store, &fragment.into())?;
         let mut own = Hasher::default();
+        let skipped = usize::try_from(fragment.head.size).map_err(|_| damaged())?;
+        let mut skipped = vec![0; skipped];
+        file.read_exact(&mut skipped).map_err(|_| damaged())?;
+        own.update(&skipped);
         let tee = Tee { inner: file, hashers: [&mut own, &mut blob] };
         let members = compression.decoder(BufReader::with_capacity(CHUNK, tee));
         let mut members = members.map_err(internal)?;
-        let damaged = || Error::Damaged { digest: fragment.digest };
         let mut tar_len = 0;
-        loop {
+        while fragment.size > fragment.head.size {
             match members.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => {
@@ -170,10 +216,13 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
                 Err(_) => return Err(damaged()),
             }
         }
-        if own.finish() != fragment.digest || tar_len != fragment.uncompressed_size {
+        drop(members);
+        if own.finish() != fragment.digest
+            || tar_len + fragment.head.uncompressed_size != fragment.uncompressed_size
+        {
             return Err(damaged());
         }
-        size += fragment.size;
+        size += fragment.size - fragment.head.size;
         len += tar_len;
     }
     let ended = splice::ended(compression, blob, size, tar, len).map_err(internal)?;
@@ -183,21 +232,48 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
         diff_id: ended.diff_id,
         size: ended.size,
         uncompressed_size: ended.uncompressed_size,
-        pieces: fragments.iter().map(Piece::from).collect(),
+        head,
+        pieces: fragments.iter().map(|fragment| Piece { skip: fragment.head, ..fragment.into() }).collect(),
         compression,
     })
+}
+
+/// The directories that the heads of fragments name, each once, parents first.
+fn all_directories(store: &Store, fragments: &[Fragment]) -> Result<Vec<String>, Error> {
+    let mut directories = Vec::new();
+    for fragment in fragments.iter().filter(|fragment| fragment.head.size > 0) {
+        let damaged = |_: io::Error| Error::Damaged { digest: fragment.digest };
+        let head = open_piece(store, &fragment.into())?.take(fragment.head.size);
+        let members = fragment.compression.decoder(BufReader::new(head)).map_err(internal)?;
+        let mut archive = ::tar::Archive::new(members.take(fragment.head.uncompressed_size));
+        for entry in archive.entries().map_err(damaged)? {
+            let path = entry.map_err(damaged)?.path_bytes().into_owned();
+            let path = String::from_utf8(path).map_err(|error| damaged(io::Error::other(error)))?;
+            directories.push(path.trim_end_matches('/').to_owned());
+        }
+    }
+    directories.sort_unstable_by(|a, b| path_order(a, b));
+    directories.dedup();
+    Ok(directories)
 }
 
 /// Opens the compressed bytes of a layer.
 pub fn open(store: &Store, layer: &Layer) -> Result<LayerReader, Error> {
     let mut files = VecDeque::new();
+    if let Some(Head { digest, extent }) = &layer.head {
+        let blob = store.blob(digest, Some(extent.size)).ok_or(Error::Gone { digest: *digest })?;
+        files.push_back(blob.open()?);
+    }
     for piece in &layer.pieces {
-        files.push_back(open_piece(store, piece)?);
+        let mut file = open_piece(store, piece)?;
+        let seek = file.seek(SeekFrom::Start(piece.skip.size));
+        seek.map_err(|source| store::Error::Io { action: "read", path: "a fragment".into(), source })?;
+        files.push_back(file);
     }
     Ok(LayerReader { files, end: Cursor::new(layer.compression.end().map_err(internal)?) })
 }
 
-/// Reads a layer: its pieces in turn, then the end of the archive.
+/// Reads a layer: its head and its pieces in turn, then the end of the archive.
 #[derive(Debug)]
 pub struct LayerReader {
     files: VecDeque<File>,

@@ -17,7 +17,7 @@ use crate::store::{self, Blob, BlobWriter, Store};
 
 /// The version of everything here that decides a fragment's bytes: the install plan with its texts, the order of the
 /// files, the tar headers. The compression has a name of its own.
-const FORMAT: &str = "fragment/1";
+const FORMAT: &str = "fragment/2";
 pub(super) const RECORDS: &str = "fragments";
 const FILE_RECORDS: &str = "fragment-files";
 
@@ -59,6 +59,19 @@ pub struct Fragment {
     /// How it is compressed.
     #[serde(default, skip_serializing_if = "Compression::is_default")]
     pub compression: Compression,
+    /// The members at its start that hold directories alone. A layer of several fragments has its own instead.
+    #[serde(default)]
+    pub head: Extent,
+}
+
+/// The length of a part, compressed and not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Extent {
+    /// How many compressed bytes.
+    pub size: u64,
+    /// How many bytes of tar.
+    pub uncompressed_size: u64,
 }
 
 /// A file that a fragment puts into the image.
@@ -112,12 +125,16 @@ pub fn build_fragment(store: &Store, wheel: &Blob, inputs: &WheelInputs<'_>) -> 
     let path = blob.path().to_owned();
     let write_error = |source| Error::from(store::Error::Io { action: "write", path: path.clone(), source });
     let mut builder = Builder::new(wheel.archive(), &plan, Splicer::new(blob, inputs.compression));
-    builder.all().map_err(|error| match error {
+    builder.directories().map_err(write_error)?;
+    let uncompressed_size = builder.out.settle().map_err(write_error)?;
+    let head = Extent { size: builder.out.get_ref().len(), uncompressed_size };
+    builder.files().map_err(|error| match error {
         Stop::Write(source) => write_error(source),
         Stop::Dist(error) => error.into(),
     })?;
     let Builder { out, mut files, .. } = builder;
-    let (fragment, blob) = finish(out, fragment_key(inputs), files.len()).map_err(write_error)?;
+    let (mut fragment, blob) = finish(out, fragment_key(inputs), files.len()).map_err(write_error)?;
+    fragment.head = head;
     blob.finish(Some(&fragment.digest))?;
     // The list first: whoever finds the fragment finds it.
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -146,6 +163,7 @@ pub(super) fn finish<'s>(
         layer_digest: layer.digest,
         layer_diff_id: layer.diff_id,
         compression,
+        head: Extent::default(),
     };
     Ok((fragment, blob))
 }
@@ -187,10 +205,9 @@ impl<'a, W: io::Write> Builder<'a, W> {
         Self { archive, plan, namesakes, out, files: Vec::new() }
     }
 
-    /// Directories, then the files that are compressed here, then the ones that are spliced, each in the plan's order:
-    /// so the small ones stand together and compress well.
-    fn all(&mut self) -> Result<(), Stop> {
-        self.directories()?;
+    /// The files that are compressed here, then the ones that are spliced, each in the plan's order: so the small ones
+    /// stand together and compress well.
+    fn files(&mut self) -> Result<(), Stop> {
         let mut inflater = Inflater::default();
         for splice in [false, true] {
             for file in &self.plan.files {
@@ -214,7 +231,7 @@ impl<'a, W: io::Write> Builder<'a, W> {
     }
 
     /// Every directory that something is in, each once, parents first.
-    fn directories(&mut self) -> Result<(), Stop> {
+    fn directories(&mut self) -> io::Result<()> {
         let plan = self.plan;
         let files = plan.files.iter().map(|file| file.path.rsplit_once('/').map_or("", |(parent, _)| parent));
         let mut needed: Vec<&str> = files.chain(plan.directories.iter().map(String::as_str)).collect();

@@ -24,14 +24,15 @@ mod tar;
 mod writer;
 mod zstd;
 
-pub use assemble::{Layer, LayerReader, Piece, assemble, layer_key, open, stored_layer};
+pub use assemble::{Head, Layer, LayerReader, Piece, assemble, layer_key, open, stored_layer};
 pub use compression::Compression;
 pub use error::Error;
 pub use files::{FileEntry, FileKind, FileSource, files_key, files_layer};
 pub use fragment::{
-    Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key, stored_fragment,
+    Extent, Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key,
+    stored_fragment,
 };
-pub use group::{Collision, Item, collisions, group, join_colliding};
+pub use group::{Collision, Item, collisions, group, part_colliding};
 pub use writer::{Attributes, EntryWriter, entries_key};
 
 /// Where the environment is in the image, without the leading `/`.

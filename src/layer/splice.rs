@@ -127,12 +127,23 @@ impl<W: Write> Splicer<W> {
         self.out.write_all(&(size as u32).to_le_bytes())
     }
 
-    /// Writes out what is left. Gives the writer, the hash of the tar stream so far, and its length.
-    pub fn finish(mut self) -> io::Result<(W, Hasher, u64)> {
+    /// Writes out all that was gathered, as members of its own. Gives the length of the tar stream so far.
+    pub fn settle(&mut self) -> io::Result<u64> {
         self.flush()?;
         if let Packer::Zstd(frames) = &mut self.packer {
             frames.drain(&mut self.out)?;
         }
+        Ok(self.len)
+    }
+
+    /// The writer.
+    pub fn get_ref(&self) -> &W {
+        &self.out
+    }
+
+    /// Writes out what is left. Gives the writer, the hash of the tar stream so far, and its length.
+    pub fn finish(mut self) -> io::Result<(W, Hasher, u64)> {
+        self.settle()?;
         Ok((self.out, self.tar, self.len))
     }
 
