@@ -204,9 +204,10 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
         let members = compression.decoder(BufReader::with_capacity(CHUNK, tee));
         let mut members = members.map_err(internal)?;
         let mut tar_len = 0;
-        while fragment.size > fragment.head.size {
+        let mut rest = fragment.size > fragment.head.size;
+        while rest {
             match members.read(&mut buffer) {
-                Ok(0) => break,
+                Ok(0) => rest = false,
                 Ok(n) => {
                     tar.update(&buffer[..n]);
                     tar_len += n as u64;

@@ -53,7 +53,7 @@ impl Compression {
     /// Reads what was compressed.
     pub(super) fn decoder<R: BufRead>(self, bytes: R) -> io::Result<Decoder<R>> {
         Ok(match self {
-            Self::Gzip => Decoder::Gzip(MultiGzDecoder::new(bytes)),
+            Self::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(bytes))),
             Self::Zstd => Decoder::Zstd(::zstd::Decoder::with_buffer(bytes)?),
         })
     }
@@ -88,7 +88,7 @@ impl FromStr for Compression {
 
 /// Decompresses a layer or a fragment.
 pub(super) enum Decoder<R: BufRead> {
-    Gzip(MultiGzDecoder<R>),
+    Gzip(Box<MultiGzDecoder<R>>),
     Zstd(::zstd::Decoder<'static, R>),
 }
 
