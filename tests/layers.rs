@@ -242,7 +242,7 @@ fn a_fragment_is_made_once_and_serves_every_layer() {
         assemble(&store, std::slice::from_ref(&first)).unwrap(),
         assemble(&store, &[first.clone(), second.clone()]).unwrap(),
     );
-    assert_eq!(blobs(&store), before, "layers are read from their fragments");
+    assert_eq!(blobs(&store), before + 1, "layers are read from their fragments, but for common directories");
     for layer in [&one, &both] {
         assert_eq!(stored_layer(&store, &layer.key).unwrap().as_ref(), Some(layer));
         assert_eq!(Digest::of(&pipe("gzip", &["-dc"], &bytes(&store, layer))), layer.diff_id);
@@ -321,8 +321,8 @@ fn the_bytes_are_these_for_ever() {
     assert_eq!(
         (layer.key.to_string().as_str(), layer.digest.hex().as_str(), layer.diff_id.hex().as_str()),
         (
-            "03d139a9ed6399d1fdfffa22d307927a81e77182f8b760ad5fcbfa1f9bde601d",
-            "bcb46591d340c52793e72aea797f225f742c0e17c594e47184d884e71bdf0dd2",
+            "fd18a4c19679fbad37109ea5b9b6343540c2a565c989a69f4574a1b0299736c2",
+            "791d42600e0fa21a36a140ae4db20361d9cc48e897569b5295fa406966b4afeb",
             "ba4937bfaf960da560c83fd523d615f25907d2f0f0ebbe7ffff064aa40140de2",
         )
     );
