@@ -41,7 +41,7 @@ pub async fn fetch(context: &Context<'_>, components: &[&Component]) {
 
 /// The archives that neither the store nor the registry makes superfluous, the largest first.
 async fn wanted(context: &Context<'_>, lock: &Lock) -> Result<Vec<Archive>, Error> {
-    let wheels = wheels(lock)?;
+    let wheels = wheels(lock, context.options.compression)?;
     let stored = stored(context, &wheels)?;
     let known = |sha256: &Digest, size| context.store.blob(sha256, size).is_some();
     // Only an image with very many layers below has fewer.

@@ -74,7 +74,7 @@ impl Code {
         warnings: &mut Vec<Warning>,
     ) -> Result<(), Error> {
         let site = format!("{PREFIX}/lib/python{}/site-packages/", locked.lock.target.python);
-        for wheel in wheels(&locked.lock)? {
+        for wheel in wheels(&locked.lock, context.options.compression)? {
             let names = context.known.modules(&context.store, &wheel.key, &site)?;
             let names =
                 names.unwrap_or_else(|| Arc::new([wheel.pin.name.as_dist_info_name().into_owned()].into()));
