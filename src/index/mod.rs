@@ -24,6 +24,7 @@ mod probe;
 mod releases;
 mod settings;
 mod tail;
+mod typed;
 mod web;
 
 pub use client::{Counters, DEFAULT_INDEX_URL, Index, default_index_url};
