@@ -14,6 +14,7 @@ mod error;
 mod foreign;
 mod images;
 mod installed;
+mod known;
 mod locks;
 mod options;
 mod plan;
@@ -24,6 +25,7 @@ mod report;
 mod resolving;
 mod settings;
 mod several;
+mod shared;
 mod skeleton;
 
 pub use error::{Error, with_causes};
