@@ -423,11 +423,7 @@ fn what_is_baked_on_a_base_of_others_runs() {
     let module = "import sys\n\ndef main():\n    print(sys.prefix, sys.version_info[:2])\n";
     let wheel = WheelBuilder::new("hello", "1.0").file("hello.py", module);
     world.publish(wheel.entry_points("[console_scripts]\nhello = hello:main\n").build());
-    let debian = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debian-bookworm");
-    if !debian.join("index.json").exists() {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/debian-base");
-        assert!(Command::new(script).arg(&debian).status().unwrap().success());
-    }
+    let debian = bakery::debian_layout();
     // umoci makes a layer that moves the interpreter, takes files away and leaves links behind.
     let made = world.path("made");
     let image = format!("{}:base", made.display());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Error, Member, PackageMetadata, PythonRequest, Resolving, Settings};
+use super::{BaseSettings, Error, Member, PackageMetadata, PythonRequest, Resolving, Settings};
 use crate::index::Strategy;
 use crate::model::{Digest, MarkerTree, Origin, PackageName, Requirement, Warning};
 use crate::net::redacted;
@@ -39,6 +39,8 @@ pub struct Project {
     pub indexes: IndexSettings,
     /// How its files want it to be resolved.
     pub resolving: Resolving,
+    /// What its files say of what bases are made of.
+    pub bases: BaseSettings,
     /// The files, relative to it, that hold credentials for an index: they stay out of images.
     pub secret_files: Vec<String>,
     /// What its author should know.
