@@ -37,7 +37,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let seconds = |each: usize| {
             let mut pace = Pace::default();
-            (0..10_000).take_while(|_| {
+            (0..10_000).take_while(move |_| {
                 pace.note(each, second);
                 !pace.patience().is_zero()
             })
