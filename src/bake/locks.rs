@@ -15,7 +15,8 @@ use super::shared::Shared;
 use super::{Error, Event, Freshness, Goal, foreign, known, platforms};
 use crate::lock::{self, Inputs, Lock};
 use crate::model::{
-    Digest, Key, KeyHasher, Libc, Origin, PackageName, Platform, Requirement, Target, Version, Warning,
+    ArchiveKind, Digest, Key, KeyHasher, Libc, Origin, PackageName, Platform, Requirement, Target, Version,
+    Warning,
 };
 use crate::resolve::{self, IndexSource};
 
@@ -272,7 +273,7 @@ pub(super) fn inputs<'i>(
         target,
         options,
         indexes: &context.index_urls,
-        sources: &context.sources,
+        sources: context.sources_of(environment),
     }
 }
 
@@ -329,7 +330,11 @@ pub(super) async fn resolve(
         hashes: &environment.hashes,
     };
     let cell = context.solved.cell(key.finish());
-    cell.get_or_try_init(|| solve(context, &question, target, preferences)).await.cloned()
+    let work = || async {
+        let resolution = solve(context, &question, target, preferences).await?;
+        with_wheels(context, target, resolution).await
+    };
+    cell.get_or_try_init(work).await.cloned()
 }
 
 /// What is to be resolved.
@@ -352,7 +357,9 @@ pub(super) async fn solve(
     let _running = context.clocks.resolve.start();
     context.event(Event::Resolving(&question.name));
     let upgraded = &context.options.resolving.upgrade_packages;
-    let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current());
+    let builder = context.builders.for_target(target);
+    let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current())
+        .with_builder(Arc::new(builder));
     let requirements = question.requirements.to_vec();
     let mut constraints = question.constraints.to_vec();
     constraints.extend(upgraded.iter().filter(|one| one.pep508.version_or_url.is_some()).cloned());
@@ -372,9 +379,25 @@ pub(super) async fn solve(
         resolve::resolve(&request, &source)
     };
     let solved = tokio::task::spawn_blocking(solve).await.map_err(Error::Worker)?;
-    let mut resolution = solved.map_err(|source| Error::Resolve { unit: question.name.clone(), source })?;
+    solved.map_err(|source| Error::Resolve { unit: question.name.clone(), source })
+}
+
+/// Sees to it that every pin is a wheel with a hash: what has none is read for it, what must be built is built.
+async fn with_wheels(
+    context: &Context<'_>,
+    target: Target,
+    mut resolution: resolve::Resolution,
+) -> Result<resolve::Resolution, Error> {
+    let builder = context.builders.for_target(target);
     for pin in &mut resolution.pins {
-        pin.archive = context.index.hashed(&pin.archive).await?;
+        if let ArchiveKind::Wheel(_) = &pin.archive.kind {
+            pin.archive = context.index.hashed(&pin.archive).await?;
+            continue;
+        }
+        context.event(Event::Building(&pin.archive.file_name));
+        let (archive, built) = builder.wheel(pin).await?;
+        pin.direct_url = built.from.direct_url();
+        (pin.archive, pin.built) = (archive, Some(built));
     }
     Ok(resolution)
 }

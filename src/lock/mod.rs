@@ -7,6 +7,7 @@
 //! A lock that another tool made is read as far as it can be: its markers are evaluated for the target and the best wheel is
 //! chosen. So is a `uv.lock`, and a requirements file that pins and hashes everything.
 
+mod built;
 mod document;
 mod error;
 mod foreign;

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{BaseSettings, Error, Member, PackageMetadata, PythonRequest, Resolving, Settings};
 use crate::index::Strategy;
-use crate::model::{Digest, MarkerTree, Origin, PackageName, Requirement, Warning};
+use crate::model::{Building, Digest, MarkerTree, Origin, PackageName, Requirement, Warning};
 use crate::net::redacted;
 
 /// What kind of project a directory holds.
@@ -240,6 +240,8 @@ pub struct IndexSettings {
     pub pins: Vec<IndexPin>,
     /// Whether a requirements file says `--pre`.
     pub pre: bool,
+    /// Which packages may be built from their sources.
+    pub building: Building,
 }
 
 /// A package that comes from one index alone, where the marker holds.
@@ -279,6 +281,7 @@ impl IndexSettings {
         }
         self.no_index |= other.no_index;
         self.pre |= other.pre;
+        self.building = std::mem::take(&mut self.building).over(&other.building);
         self.strategy = self.strategy.or(other.strategy);
         self.keyring = self.keyring.or(other.keyring);
         self.pins.extend(other.pins);
