@@ -43,7 +43,7 @@ mod tests {
             })
         };
         assert_eq!(seconds(1).count(), 59);
-        assert_eq!(seconds(2 << 10).count(), 119);
+        assert_eq!(seconds(2 << 10).count(), 118);
         assert_eq!(seconds(5 << 10).count(), 10_000);
     }
 }
