@@ -14,6 +14,7 @@ mod error;
 mod foreign;
 mod images;
 mod installed;
+mod interpreter;
 mod known;
 mod locks;
 mod options;

@@ -90,6 +90,8 @@ pub struct PlatformReport {
 pub enum Role {
     /// Of the base image.
     Base,
+    /// The interpreter, where the base lacks it.
+    Interpreter,
     /// The environment: distributions and what links them to the interpreter.
     Environment,
     /// The user's code.
@@ -158,7 +160,7 @@ pub struct PackageReport {
     pub name: String,
     /// The version.
     pub version: String,
-    /// `pypi`.
+    /// `pypi`; `python` for the interpreter itself.
     pub kind: &'static str,
 }
 

@@ -118,6 +118,10 @@ pub struct ProjectArguments {
     /// The Python version, such as 3.11.
     #[arg(long, value_name = "X.Y")]
     pub python: Option<PythonMinor>,
+    /// Where Pythons come from that the base lacks: archives in the layout `install_only` of python-build-standalone, as a
+    /// file, a URL, a directory, or a URL that ends with / and has a SHA256SUMS (repeatable).
+    #[arg(long, env = "BAKEHOUSE_PYTHON_ARCHIVE", value_name = "ARCHIVE")]
+    pub python_archive: Vec<String>,
     /// The platforms to build for: linux/amd64, linux/arm64, or both with a comma between.
     #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64", value_delimiter = ',')]
     pub platform: Vec<Platform>,
@@ -295,6 +299,7 @@ impl ProjectArguments {
             base,
             debian: self.debian.options(),
             python: self.python,
+            python_archives: self.python_archive.clone(),
             platforms: self.platform.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
             resolving: self.resolving.resolving()?,
             freshness: Freshness::Update,
