@@ -15,6 +15,7 @@ mod foreign;
 mod images;
 mod installed;
 mod interpreter;
+mod known;
 mod locks;
 mod options;
 mod plan;
@@ -25,6 +26,7 @@ mod report;
 mod resolving;
 mod settings;
 mod several;
+mod shared;
 mod skeleton;
 
 pub use error::{Error, with_causes};
