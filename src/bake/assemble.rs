@@ -309,7 +309,7 @@ impl Assembly {
         wheel: &Wheel<'_>,
     ) -> Result<(Arc<Fragment>, LayerOrigin), Error> {
         let make = || async {
-            if let Some(fragment) = context.known.fragment(&context.store, &wheel.key)? {
+            if let Some(fragment) = context.fragments.fragment(&context.store, &wheel.key)? {
                 return Ok((fragment, LayerOrigin::Store));
             }
             let file_name = &wheel.pin.archive.file_name;
@@ -395,7 +395,7 @@ fn of_files(role: Role, (layer, built): (Arc<Layer>, bool)) -> Made {
 
 /// For each wheel, whether its fragment is in the store.
 pub fn stored(context: &Context<'_>, wheels: &[Wheel<'_>]) -> Result<Vec<bool>, Error> {
-    let find = |wheel: &Wheel<'_>| Ok(context.known.fragment(&context.store, &wheel.key)?.is_some());
+    let find = |wheel: &Wheel<'_>| Ok(context.fragments.fragment(&context.store, &wheel.key)?.is_some());
     wheels.iter().map(find).collect()
 }
 

@@ -75,7 +75,7 @@ impl Code {
     ) -> Result<(), Error> {
         let site = format!("{PREFIX}/lib/python{}/site-packages/", locked.lock.target.python);
         for wheel in wheels(&locked.lock, context.options.compression)? {
-            let names = context.known.modules(&context.store, &wheel.key, &site)?;
+            let names = context.fragments.modules(&context.store, &wheel.key, &site)?;
             let names =
                 names.unwrap_or_else(|| Arc::new([wheel.pin.name.as_dist_info_name().into_owned()].into()));
             for (name, path) in names.iter().filter_map(|name| self.modules.get_key_value(name)) {

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::code::Parts;
-use super::known::Known;
+use super::fragments::Fragments;
 use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
@@ -63,7 +63,7 @@ pub struct Context<'a> {
     pub deliveries: Arc<Semaphore>,
     pub clocks: Clocks,
     /// What the store knows of fragments.
-    pub known: Known,
+    pub fragments: Fragments,
     progress: &'a dyn Progress,
 }
 
@@ -118,7 +118,7 @@ impl<'a> Context<'a> {
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             deliveries: Arc::new(Semaphore::new(DELIVERIES)),
             clocks: Clocks::default(),
-            known: Known::default(),
+            fragments: Fragments::default(),
             progress,
         })
     }
@@ -150,7 +150,7 @@ impl<'a> Context<'a> {
 
     /// The files of a fragment, sorted by path; none if the store does not know it (yet).
     pub fn installed_files(&self, fragment: &Key) -> Result<Arc<Vec<InstalledFile>>, Error> {
-        Ok(self.known.files(&self.store, fragment)?.unwrap_or_default())
+        Ok(self.fragments.files(&self.store, fragment)?.unwrap_or_default())
     }
 
     /// Puts what was counted and timed into the report.

@@ -1,82 +1,83 @@
-//! What the store knows of fragments. Images that share distributions ask for the same, so each answer is read once in a run
-//! and kept; that something is absent is not kept, for it may be made.
+//! Locks that were read before. `lock --check` needs little of one; the store keeps that little by the hash of its text, so
+//! that a project of a thousand components is checked without reading a thousand documents again.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use serde::{Deserialize, Serialize};
 
-use super::Error;
-use crate::layer::{self, Fragment, InstalledFile};
-use crate::model::Key;
-use crate::store::Store;
+use super::context::Context;
+use super::environments::Unit;
+use super::locks::{fits, for_platform, state};
+use crate::lock::{CREATED_BY, Freshness, Lock};
+use crate::model::{Digest, Key, KeyHasher, Target};
 
-/// Answers by fragment key.
-#[derive(Default)]
-pub struct Known {
-    fragments: Memo<Fragment>,
-    files: Memo<Vec<InstalledFile>>,
-    modules: Memo<BTreeSet<String>>,
+/// The store's kind of records.
+const LOCKS: &str = "locks";
+
+#[derive(Serialize, Deserialize)]
+struct Known {
+    packages: usize,
+    options: String,
+    targets: Vec<KnownTarget>,
 }
 
-struct Memo<T>(Mutex<HashMap<Key, Arc<T>>>);
+#[derive(Serialize, Deserialize)]
+struct KnownTarget {
+    python: String,
+    platform: String,
+    libc: String,
+    inputs: String,
+}
 
-impl<T> Default for Memo<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
+/// The number of packages in a lock of our own with this text, if it was read before and is fresh for all units.
+pub fn fresh(context: &Context<'_>, units: &[Unit<'_>], text: &str) -> Option<usize> {
+    if !context.options.resolving.upgrade_packages.is_empty() {
+        return None;
+    }
+    let known: Known = context.store.record(LOCKS, &key(text)).ok()??;
+    let locks = known.targets.iter().map(|target| target.lock(&known.options)).collect::<Option<Vec<_>>>()?;
+    let is_fresh = |unit: &Unit<'_>| {
+        let lock = for_platform(&locks, unit.target.platform);
+        lock.is_some_and(|lock| {
+            fits(&lock.target, &unit.target) && state(context, unit, lock, unit.target) == Freshness::Fresh
+        })
+    };
+    units.iter().all(is_fresh).then_some(known.packages)
+}
+
+/// Keeps what the next check needs of a lock that has been read. Nothing is lost where that fails.
+pub fn remember(context: &Context<'_>, text: &str, locks: &[Lock], packages: usize) {
+    let Some(first) = locks.first() else { return };
+    let targets = locks.iter().filter_map(KnownTarget::of).collect();
+    let known = Known { packages, options: first.options.clone(), targets };
+    if let Err(error) = context.store.put_record(LOCKS, &key(text), &known) {
+        tracing::debug!(%error, "cannot keep what is known of a lock");
     }
 }
 
-impl<T> Memo<T> {
-    fn get(
-        &self,
-        key: &Key,
-        find: impl FnOnce() -> Result<Option<T>, Error>,
-    ) -> Result<Option<Arc<T>>, Error> {
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = known().get(key) {
-            return Ok(Some(Arc::clone(value)));
-        }
-        let found = find()?.map(Arc::new);
-        if let Some(value) = &found {
-            known().insert(*key, Arc::clone(value));
-        }
-        Ok(found)
-    }
-}
-
-impl Known {
-    /// A fragment that the store has, with the list of its files.
-    pub fn fragment(&self, store: &Store, key: &Key) -> Result<Option<Arc<Fragment>>, Error> {
-        self.fragments.get(key, || {
-            let fragment = layer::stored_fragment(store, key)?;
-            Ok(fragment.filter(|_| layer::has_fragment_files(store, key)))
+impl KnownTarget {
+    fn of(lock: &Lock) -> Option<Self> {
+        let Target { python, platform, libc } = lock.target;
+        Some(Self {
+            python: python.to_string(),
+            platform: platform.to_string(),
+            libc: libc.to_string(),
+            inputs: lock.inputs.filter(|_| !lock.is_foreign())?.to_string(),
         })
     }
 
-    /// The files of a fragment, sorted by path; `None` if the store does not know it.
-    pub fn files(&self, store: &Store, key: &Key) -> Result<Option<Arc<Vec<InstalledFile>>>, Error> {
-        self.files.get(key, || Ok(layer::fragment_files(store, key)?))
-    }
-
-    /// The modules that a fragment makes importable from the directory `site`, which follows from its key; `None` if the
-    /// store does not know it.
-    pub fn modules(
-        &self,
-        store: &Store,
-        key: &Key,
-        site: &str,
-    ) -> Result<Option<Arc<BTreeSet<String>>>, Error> {
-        self.modules.get(key, || {
-            let Some(files) = self.files(store, key)? else { return Ok(None) };
-            Ok(Some(files.iter().filter_map(|file| module(file.path.strip_prefix(site)?)).collect()))
+    fn lock(&self, options: &str) -> Option<Lock> {
+        let python = self.python.parse().ok()?;
+        let (platform, libc) = (self.platform.parse().ok()?, self.libc.parse().ok()?);
+        Some(Lock {
+            target: Target { python, platform, libc },
+            inputs: Some(self.inputs.parse().ok()?),
+            pins: Vec::new(),
+            created_by: CREATED_BY.to_owned(),
+            requirements: Vec::new(),
+            options: options.to_owned(),
         })
     }
 }
 
-/// The module that a file of `site-packages` makes importable.
-fn module(path: &str) -> Option<String> {
-    match path.split_once('/') {
-        None => path.strip_suffix(".py").map(str::to_owned),
-        Some((package, "__init__.py")) => Some(package.to_owned()),
-        Some(_) => None,
-    }
+fn key(text: &str) -> Key {
+    KeyHasher::new("known-lock/1").text(&Digest::of(text.as_bytes()).to_string()).finish()
 }

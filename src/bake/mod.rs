@@ -13,6 +13,7 @@ mod deliver;
 mod environments;
 mod error;
 mod foreign;
+mod fragments;
 mod images;
 mod installed;
 mod interpreter;
@@ -27,6 +28,7 @@ mod report;
 mod resolving;
 mod settings;
 mod several;
+mod shared;
 mod skeleton;
 
 pub use error::{Error, with_causes};
