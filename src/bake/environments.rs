@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::context::Context;
+use super::foundation::Installed;
 use super::report::Report;
 use super::{Error, Event, Goal, debian};
-use crate::base::{self, Base, Contents, Python, Source};
+use crate::base::{self, Base, Contents, Found, Python, Source};
 use crate::model::{Key, Libc, Platform, PythonMinor, Target, Warning};
 use crate::project::{self, Component, Environment, Project, Unreadable};
 
@@ -22,6 +23,10 @@ pub struct Unit<'p> {
     pub base: Option<Arc<Base>>,
     /// The interpreter in the base.
     pub python: Option<Python>,
+    /// Whether the environment lets what is installed for that interpreter be imported.
+    pub open: bool,
+    /// What is installed for it, where that counts.
+    pub installed: Installed,
     pub target: Target,
 }
 
@@ -119,6 +124,7 @@ pub async fn prepare<'p>(
     report: &mut Report,
 ) -> Result<Vec<Unit<'p>>, Error> {
     let mut bases: Vec<(Source, Platform, Arc<Base>)> = Vec::new();
+    let mut found: Vec<(Source, Found)> = Vec::new();
     let mut units = Vec::new();
     for &component in components {
         for environment in component.environments.iter().filter(|one| one.conda.is_none()) {
@@ -132,7 +138,9 @@ pub async fn prepare<'p>(
                             Source::Debian { suite } => {
                                 debian::open(context, suite, platform, report).await?
                             }
-                            source => open(context, source, platform).await?,
+                            source => {
+                                open(context, find(context, source, &mut found).await?, platform).await?
+                            }
                         };
                         let base = Arc::new(base);
                         bases.push((source.clone(), platform, Arc::clone(&base)));
@@ -162,15 +170,32 @@ fn same_python(units: &[Unit<'_>]) -> Result<(), Error> {
     }
 }
 
+/// What a base's name stands for: asked once a run, so that all of its images stand on the same.
+async fn find<'f>(
+    context: &Context<'_>,
+    source: &Source,
+    found: &'f mut Vec<(Source, Found)>,
+) -> Result<&'f Found, Error> {
+    let place = match found.iter().position(|(known, _)| known == source) {
+        Some(place) => place,
+        None => {
+            context.event(Event::OpeningBase(&source.to_string()));
+            let new = base::find(source, &context.base_registries, &context.store).await?;
+            found.push((source.clone(), new));
+            found.len() - 1
+        }
+    };
+    Ok(&found[place].1)
+}
+
 /// Opens a base. What is inside may be known to this machine or the registry; if not, it is told to both.
-async fn open(context: &Context<'_>, source: &Source, platform: Platform) -> Result<Base, Error> {
-    context.event(Event::OpeningBase(&source.to_string()));
+async fn open(context: &Context<'_>, found: &Found, platform: Platform) -> Result<Base, Error> {
     let store = Arc::clone(&context.store);
     let recall = async |key: &Key| match &context.records {
         Some(records) => records.base(&context.store, key).await,
         None => None,
     };
-    let base = base::open_recalling(source, platform, &context.base_registries, store, recall).await?;
+    let base = found.open(platform, store, recall).await?;
     if let Some(records) = context.records.as_ref().filter(|_| base.inspected && context.goal == Goal::Build)
     {
         records.write_base(&Contents::key(&base.digest), &base.contents).await;
@@ -239,5 +264,9 @@ fn unit<'p>(
         }
     };
     let target = Target { python: minor, platform, libc };
-    Ok(Unit { component, environment, base, python, target })
+    let asked = context.options.python.is_some() || environment.python.is_some();
+    let counting = python.as_ref().filter(|_| !asked && !context.options.isolated);
+    let installed = counting.map(Installed::of).unwrap_or_default();
+    let open = counting.is_some_and(|python| !python.distributions.is_empty());
+    Ok(Unit { component, environment, base, python, open, installed, target })
 }

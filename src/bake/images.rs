@@ -10,14 +10,15 @@ use super::context::Context;
 use super::deliver::{Blob, Content, Destinations, Finished};
 use super::locks::Locked;
 use super::report::{
-    EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PlatformReport, Report, Role,
-    Transfer,
+    EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PackageReport, PlatformReport,
+    Report, Role, Transfer,
 };
 use super::settings::Running;
 use super::{Error, Goal, assemble, code, deliver, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
+use crate::lock::{self, Lock};
 use crate::model::Warning;
 use crate::project::{self, Asset};
 
@@ -175,9 +176,10 @@ async fn build(
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
     let running = Running::new(context, locked.unit.component, base)?;
+    warnings.extend(running.replaced_links());
     let code = code::files(context, locked, &running, &mut warnings)?;
     let environment = async {
-        let skeleton = assemble::skeleton(context, skeleton::entries(python)).await?;
+        let skeleton = assemble::skeleton(context, skeleton::of(locked, python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
     };
     let (environment, shared, own) =
@@ -294,9 +296,21 @@ pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<Lay
             digest,
             python: target.python.to_string(),
             python_path: format!("/{PREFIX}/bin/python"),
+            base_digest: locked.unit.base.as_ref().map(|base| base.digest.to_string()),
+            base_packages: base_packages(&locked.lock),
             layers,
         }],
     }
+}
+
+/// What a lock counts on in the base.
+fn base_packages(lock: &Lock) -> Vec<PackageReport> {
+    let report = |package: &lock::BasePackage| PackageReport {
+        name: package.name.to_string(),
+        version: package.version.to_string(),
+        kind: "pypi",
+    };
+    lock.base.iter().flat_map(|base| &base.packages).map(report).collect()
 }
 
 /// What the image is made of and how it runs.

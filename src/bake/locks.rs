@@ -10,8 +10,10 @@ use tokio::sync::OnceCell;
 
 use super::context::Context;
 use super::environments::Unit;
+use super::foundation::Installed;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::{Error, Event, Freshness, Goal, foreign, platforms};
+use crate::index::Metadata;
 use crate::lock::{self, Inputs, Lock};
 use crate::model::{Key, KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning};
 use crate::resolve::{self, IndexSource};
@@ -90,6 +92,9 @@ fn environment_id(lock: &Lock) -> String {
         let direct_url = pin.direct_url.as_ref().map_or("", url::Url::as_str);
         key.text(pin.name.as_ref()).text(&pin.version.to_string()).text(&hash).text(direct_url);
     }
+    for package in lock.base.iter().flat_map(|base| &base.packages) {
+        key.text("base").text(package.name.as_ref()).text(&package.version.to_string());
+    }
     key.finish().to_string()[..16].to_owned()
 }
 
@@ -162,6 +167,12 @@ fn usable(
                     base: unit.target.to_string(),
                 });
             }
+            let lacking = unit.installed.lacking(old);
+            if !lacking.is_empty() {
+                let lacking =
+                    lacking.into_iter().map(|package| format!("{} {}", package.name, package.version));
+                return Err(Error::BaseLacks { path: shown.clone(), lacking: lacking.collect() });
+            }
             if !ours {
                 found.status = LockStatus::Foreign;
             }
@@ -207,8 +218,14 @@ pub(super) fn for_platform(locks: &[Lock], platform: Platform) -> Option<&Lock> 
 /// Whether a lock still says what a resolution for `target` would. What was locked for an older C library is as good on a
 /// newer one.
 pub(super) fn state(context: &Context<'_>, unit: &Unit<'_>, old: &Lock, target: Target) -> lock::Freshness {
+    // Of a platform that is not built for, nobody knows what its base has: what the lock says is taken for true.
+    let base = if target.platform == unit.target.platform {
+        unit.installed.facts_of(old)
+    } else {
+        old.base.as_ref().map(lock::Base::facts).unwrap_or_default()
+    };
     let target = if fits(&old.target, &target) { old.target } else { target };
-    lock::freshness(old, &inputs(context, unit, target, &context.resolve_options.canonical()))
+    lock::freshness(old, &inputs(context, unit, target, &context.resolve_options.canonical(), &base))
 }
 
 /// The lock at `path` for all its targets; empty if there is none.
@@ -229,6 +246,7 @@ pub(super) fn inputs<'i>(
     unit: &Unit<'i>,
     target: Target,
     options: &'i str,
+    base: &'i [String],
 ) -> Inputs<'i> {
     let environment = unit.environment;
     Inputs {
@@ -240,6 +258,7 @@ pub(super) fn inputs<'i>(
         options,
         indexes: &context.index_urls,
         sources: &context.sources,
+        base,
     }
 }
 
@@ -272,7 +291,10 @@ pub(super) async fn resolve(
     preferences: BTreeMap<PackageName, Version>,
 ) -> Result<resolve::Resolution, Error> {
     let mut key = KeyHasher::new("solve/1");
-    key.text(&inputs(context, unit, target, &context.resolve_options.canonical()).key().to_string());
+    // What is installed counts where the unit is for the target's platform.
+    let installed = Some(&unit.installed).filter(|_| unit.target.platform == target.platform);
+    let facts = installed.map(Installed::facts).unwrap_or_default();
+    key.text(&inputs(context, unit, target, &context.resolve_options.canonical(), &facts).key().to_string());
     // The order of requirements says what is decided first, and warnings tell where they are written.
     for requirement in unit.environment.requirements.iter().chain(&unit.environment.constraints) {
         key.text(&requirement.normalized()).text(&requirement.origin.to_string());
@@ -281,7 +303,8 @@ pub(super) async fn resolve(
         key.text(name.as_ref()).text(&version.to_string());
     }
     let cell = context.solved.cell(key.finish());
-    cell.get_or_try_init(|| solve(context, unit, target, preferences)).await.cloned()
+    let installed = installed.map(Installed::metadata).unwrap_or_default();
+    cell.get_or_try_init(|| solve(context, unit, target, preferences, installed)).await.cloned()
 }
 
 async fn solve(
@@ -289,6 +312,7 @@ async fn solve(
     unit: &Unit<'_>,
     target: Target,
     preferences: BTreeMap<PackageName, Version>,
+    installed: BTreeMap<PackageName, Arc<Metadata>>,
 ) -> Result<resolve::Resolution, Error> {
     let _running = context.clocks.resolve.start();
     let mut name = match &unit.environment.steps[..] {
@@ -315,6 +339,7 @@ async fn solve(
             target,
             preferences: &preferences,
             hashes: &hashes,
+            installed: &installed,
             options,
         };
         resolve::resolve(&request, &source)

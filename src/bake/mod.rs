@@ -12,6 +12,7 @@ mod deliver;
 mod environments;
 mod error;
 mod foreign;
+mod foundation;
 mod images;
 mod installed;
 mod locks;

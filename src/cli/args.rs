@@ -118,6 +118,9 @@ pub struct ProjectArguments {
     /// The Python version, such as 3.11.
     #[arg(long, value_name = "X.Y")]
     pub python: Option<PythonMinor>,
+    /// Do not let the environment use what is installed in the base image, which it does where nobody asks for a Python.
+    #[arg(long)]
+    pub isolated: bool,
     /// The platforms to build for: linux/amd64, linux/arm64, or both with a comma between.
     #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64", value_delimiter = ',')]
     pub platform: Vec<Platform>,
@@ -291,6 +294,7 @@ impl ProjectArguments {
             base,
             debian: self.debian.options(),
             python: self.python,
+            isolated: self.isolated,
             platforms: self.platform.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
             resolving: self.resolving.resolving()?,
             freshness: Freshness::Update,

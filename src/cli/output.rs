@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
 use crate::bake::{
-    CodeLayer, Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, Report, Role, Transfer,
+    CodeLayer, Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, PackageReport, Report,
+    Role, Transfer,
 };
 use crate::model::ExitCode;
 
@@ -147,6 +148,7 @@ fn summary(report: &Report, goal: Goal) -> String {
                 size(total),
                 size(moved),
             );
+            text += &of_base(&platform.base_packages);
         }
     }
     if goal == Goal::Build && report.errors.is_empty() {
@@ -163,6 +165,15 @@ fn summary(report: &Report, goal: Goal) -> String {
         }
     }
     text
+}
+
+/// What an environment takes of its base, on a line.
+fn of_base(packages: &[PackageReport]) -> String {
+    if packages.is_empty() {
+        return String::new();
+    }
+    let packages: Vec<_> = packages.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
+    format!("       of the base: {}\n", packages.join(", "))
 }
 
 /// An image by its component, and the steps that run in it.

@@ -49,6 +49,11 @@ impl Metadata {
         Self::read(&Record::from_headers(&String::from_utf8_lossy(bytes))?, memo)
     }
 
+    /// Reads the metadata of a distribution that is installed somewhere. The error says what is wrong.
+    pub fn of_installed(text: &str) -> Result<Self, String> {
+        Self::parse(text.as_bytes(), &Memo::default())
+    }
+
     /// Reads what [`Metadata::to_record`] wrote.
     pub(super) fn from_record(bytes: &[u8], memo: &Memo) -> Option<Self> {
         Self::read(&serde_json::from_slice(bytes).ok()?, memo).ok()

@@ -62,6 +62,16 @@ fn text(first: &Lock, locks: &[Lock], directory: &Path) -> String {
         let _ = writeln!(out, "options = {}", quoted(&first.options));
     }
     list(&mut out, "requirements", first.requirements.iter().map(|text| quoted(text)));
+    for lock in locks {
+        let Some(base) = &lock.base else { continue };
+        if locks.len() == 1 {
+            let _ = writeln!(out, "\n[tool.bakehouse.base]");
+        } else {
+            let platform = quoted(&lock.target.platform.to_string());
+            let _ = writeln!(out, "\n[[tool.bakehouse.base]]\nplatform = {platform}");
+        }
+        base.write(&mut out);
+    }
     out
 }
 
@@ -137,7 +147,7 @@ fn relative(url: &Url, directory: &Path) -> Option<String> {
 }
 
 /// An array with one element a line.
-fn list(out: &mut String, key: &str, items: impl Iterator<Item = String>) {
+pub(super) fn list(out: &mut String, key: &str, items: impl Iterator<Item = String>) {
     let _ = writeln!(out, "{key} = [");
     for item in items {
         let _ = writeln!(out, "    {item},");
@@ -145,7 +155,7 @@ fn list(out: &mut String, key: &str, items: impl Iterator<Item = String>) {
     let _ = writeln!(out, "]");
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
