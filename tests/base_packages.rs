@@ -12,7 +12,6 @@ mod wheel;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use bakery::{BaseFile, LIBC, PYTHON, World, layers, unpack, write_index_layout, write_layout};
 use serde_json::{Value, json};
@@ -93,8 +92,7 @@ fn names(list: Option<&toml_edit::Item>) -> Vec<String> {
 }
 
 /// The text of a file of the environment's skeleton.
-fn in_skeleton(world: &World, out: &Path, report: &Value, path: &str) -> Option<String> {
-    let _ = world;
+fn in_skeleton(out: &Path, report: &Value, path: &str) -> Option<String> {
     let layers = report["images"][0]["platforms"][0]["layers"].as_array().unwrap();
     layers.iter().filter(|layer| layer["role"] == "environment").find_map(|layer| {
         let hex = layer["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
@@ -131,9 +129,9 @@ fn what_satisfies_is_not_installed_again() {
         layers(&report).iter().flat_map(|layer| layer["packages"].as_array().unwrap().clone()).collect();
     assert_eq!(packages.len(), 1, "{packages:?}");
 
-    let config = in_skeleton(&world, &out, &report, "opt/venv/pyvenv.cfg").unwrap();
+    let config = in_skeleton(&out, &report, "opt/venv/pyvenv.cfg").unwrap();
     assert!(config.contains("include-system-site-packages = true\n"), "{config}");
-    let script = in_skeleton(&world, &out, &report, "opt/venv/bin/torchrun").unwrap();
+    let script = in_skeleton(&out, &report, "opt/venv/bin/torchrun").unwrap();
     assert!(
         script.starts_with("#!/opt/venv/bin/python\n") && script.contains("from torch.run import main"),
         "{script}"
@@ -167,7 +165,7 @@ fn who_asks_for_a_python_or_for_isolation_gets_everything_anew() {
         let arguments = [&["build", "--base", &base, "--output", &output, "--upgrade"], more].concat();
         let report = world.succeed(&arguments);
         assert_eq!(names(lock(&world).get("packages")), all, "{more:?}");
-        let config = in_skeleton(&world, &world.path("out"), &report, "opt/venv/pyvenv.cfg").unwrap();
+        let config = in_skeleton(&world.path("out"), &report, "opt/venv/pyvenv.cfg").unwrap();
         assert!(config.contains("include-system-site-packages = false\n"), "{config}");
     }
     fs::remove_file(world.project().join("requirements.txt")).unwrap();
@@ -293,17 +291,12 @@ fn an_environment_on_a_base_with_distributions_runs() {
     let mut world = world(&["tool", "helper>=2"]);
     let wheel = WheelBuilder::new("helper", "2.0").file("helper.py", "FROM = 'index 2.0'\n");
     world.publish(wheel.build());
-    let debian = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debian-bookworm");
-    if !debian.join("index.json").exists() {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/debian-base");
-        assert!(Command::new(script).arg(&debian).status().unwrap().success());
-    }
     let site = "usr/lib/python3/dist-packages";
     let module =
         "import helper, numpy, sys\n\ndef main():\n    print('torch', numpy.FROM, helper.FROM, sys.prefix)\n";
     let base = world.path("base");
     bakery::extend_layout(
-        &debian,
+        &bakery::debian(),
         &base,
         &[
             (

@@ -202,6 +202,99 @@ fn the_base_knows_its_users() {
 }
 
 #[test]
+fn a_group_may_be_named_as_the_base_names_it() {
+    let world = world();
+    let base = world.path("with-groups");
+    let files = [
+        PYTHON,
+        LIBC,
+        ("etc/passwd", "baker:x:1500:1501:Baker:/:/bin/sh\n", 0o644),
+        ("etc/group", "root:x:0:\nstaff:x:50:baker\nodd\n", 0o644),
+    ];
+    write_layout(&base, &files);
+    let base = format!("oci:{}", base.display());
+    for (user, owner) in [
+        ("baker", "1500:1501"),
+        ("baker:staff", "1500:50"),
+        ("1500:staff", "1500:50"),
+        ("2000:root", "2000:0"),
+        ("baker:77", "1500:77"),
+    ] {
+        world.write("obproject.toml", &format!("project = \"shop\"\n[bakehouse]\nuser = \"{user}\"\n"));
+        let (layout, report) = build(&world, &["-c", "etl", "--base", &base]);
+        assert_eq!(owned(&layout, &report)["app/flows/etl"], format!("775 {owner}"), "{user}");
+    }
+    world.fail(
+        &["build", "--base", &base, "--user", "baker:wheel"],
+        10,
+        &["no group `wheel`", "root, staff"],
+    );
+}
+
+#[test]
+fn a_directory_behind_a_link_of_the_base_is_made_where_the_link_leads() {
+    use tar::EntryType::{Directory, Symlink};
+    let world = world();
+    let mut layer = tar::Builder::new(Vec::new());
+    for (kind, path, target) in [
+        (Directory, "data/volumes", ""),
+        (Directory, "var/tmp", ""),
+        (Directory, "var/home", ""),
+        (Symlink, "srv", "data/volumes"),
+        (Symlink, "tmp", "/var/tmp"),
+        (Symlink, "home", "../var/home"),
+        (Symlink, "loop", "loop"),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(0);
+        if target.is_empty() {
+            layer.append_data(&mut header, path, &b""[..]).unwrap();
+        } else {
+            layer.append_link(&mut header, path, target).unwrap();
+        }
+    }
+    let linked = world.path("linked");
+    bakery::add_layers(&world.base(), &linked, &[layer.into_inner().unwrap()]);
+    let base = format!("oci:{}", linked.display());
+    let arguments = ["-c", "etl", "--base", &base, "--user", "1000", "--workdir", "/srv/work/day"];
+    let (layout, report) = build(&world, &arguments);
+    let own = "775 1000:0";
+    let expected = [("data/volumes/work/day", own), ("var/home/bakehouse", own), ("var/tmp", "1777 0:0")];
+    let expected = expected.map(|(path, owner)| (path.to_owned(), owner.to_owned()));
+    assert_eq!(owned(&layout, &report), BTreeMap::from(expected));
+    assert_eq!(configs(&world, &arguments)["etl"]["config"]["WorkingDir"], "/srv/work/day");
+    bakery::unpack(&layout, "etl:latest", &world.path("bundle"));
+    let root = world.path("bundle/rootfs");
+    assert!(fs::symlink_metadata(root.join("srv")).unwrap().is_symlink());
+    assert!(root.join("data/volumes/work/day").is_dir());
+}
+
+#[test]
+fn a_link_that_gives_way_to_a_directory_of_ours_is_told() {
+    let world = world();
+    let mut layer = tar::Builder::new(Vec::new());
+    for (kind, path, target) in
+        [(tar::EntryType::Directory, "usr/opt", ""), (tar::EntryType::Symlink, "opt", "usr/opt")]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(0);
+        if target.is_empty() {
+            layer.append_data(&mut header, path, &b""[..]).unwrap();
+        } else {
+            layer.append_link(&mut header, path, target).unwrap();
+        }
+    }
+    bakery::add_layers(&world.base(), &world.path("linked"), &[layer.into_inner().unwrap()]);
+    let base = format!("oci:{}", world.path("linked").display());
+    let report = world.succeed(&["build", "--base", &base]);
+    assert!(report["warnings"].to_string().contains("/opt leads to /usr/opt in the base image"), "{report}");
+}
+
+#[test]
 fn the_time_of_images_can_be_set() {
     let world = world();
     let layout = world.path("out");

@@ -102,16 +102,17 @@ impl World {
 
     /// Runs the program.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        run(&mut self.command(arguments))
+        let ran = run(&mut self.command(arguments));
+        if ran.code == 0 && arguments[0] == "build" {
+            conforms(arguments);
+        }
+        ran
     }
 
     /// Runs the program, which must succeed, and gives the report.
     pub fn succeed(&self, arguments: &[&str]) -> Value {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}\n{}", ran.stderr);
-        for output in arguments.windows(2).filter(|pair| arguments[0] == "build" && pair[0] == "--output") {
-            output[1].strip_prefix("oci:").into_iter().for_each(|layout| conform::layout(Path::new(layout)));
-        }
         ran.report
     }
 
@@ -132,6 +133,17 @@ impl World {
             write_layout(&path, &[PYTHON, LIBC]);
         }
         path
+    }
+}
+
+/// Holds everything that a run wrote into files against the schemas of the image specification.
+pub fn conforms(arguments: &[&str]) {
+    for output in arguments.windows(2).filter(|pair| pair[0] == "--output").map(|pair| pair[1]) {
+        match output.split_once(':').unwrap() {
+            ("oci", path) => conform::layout(Path::new(path)),
+            ("oci-archive", path) => conform::archive(Path::new(path)),
+            (_, path) => conform::docker_archive(Path::new(path)),
+        }
     }
 }
 
@@ -341,4 +353,24 @@ pub fn in_root(root: &Path, user: Option<&str>, arguments: &[&str]) -> String {
     let output = command.arg(root).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A base image of Debian's packages with a real Python.
+pub fn debian() -> PathBuf {
+    made("debian-bookworm", "debian-base")
+}
+
+/// A base image with a real Python whose C library is musl.
+pub fn musl() -> PathBuf {
+    made("musl-base", "musl-base")
+}
+
+/// A layout in `target`, made by a script where it is not there.
+fn made(name: &str, by: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("target").join(name);
+    if !path.join("index.json").exists() {
+        assert!(Command::new(root.join("scripts").join(by)).arg(&path).status().unwrap().success(), "{by}");
+    }
+    path
 }

@@ -3,8 +3,12 @@
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "test support, of which every file uses a part"
 )]
+
+#[path = "conform.rs"]
+mod conform;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -28,7 +32,7 @@ const HTPASSWD: &str = "baker:$2b$04$65L8Y3d05L14u.8hVKrBQ.Y3zj8uQ.6hyZD4xFbLxbb
 pub struct Registry {
     address: String,
     process: Child,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Registry {
@@ -66,7 +70,7 @@ impl Registry {
             .find_map(|program| spawn(program, &file))
             .expect("docker-registry is installed (Debian's package of the same name)");
         let address = address(&mut process);
-        Self { address, process, _directory: directory }
+        Self { address, process, directory }
     }
 }
 
@@ -74,6 +78,10 @@ impl Drop for Registry {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // Whatever a test pushed is as the image specification says.
+        if !thread::panicking() {
+            conform::registry(&self.directory.path().join("data"));
+        }
     }
 }
 
