@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::code::Parts;
+use super::environments::Names;
 use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
@@ -38,6 +39,8 @@ pub struct Context<'a> {
     /// How to resolve.
     pub resolve_options: resolve::Options,
     pub registries: Registries,
+    /// What the names of bases stand for in this run.
+    pub names: &'a Names,
     /// Counts what is read of base images apart from what is sent.
     pub base_registries: Registries,
     /// Reads Debian's packages.
@@ -68,6 +71,7 @@ impl<'a> Context<'a> {
         goal: Goal,
         project: &'a Project,
         code: CodeReader<'a>,
+        names: &'a Names,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
         let store = Arc::new(Store::open(&options.cache_dir)?);
@@ -86,6 +90,7 @@ impl<'a> Context<'a> {
             parts: Parts::default(),
             index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
             solved: Solved::default(),
+            names,
             base_registries: registries.counting_apart(),
             debian: client.counting_apart(),
             records: Records::new(options, &cache_registries)?,

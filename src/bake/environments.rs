@@ -1,6 +1,6 @@
 //! Which components are meant, and what each of their environments is built on: its base, its Python, its target.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::context::Context;
 use super::foundation::Installed;
@@ -9,6 +9,7 @@ use super::{Error, Event, Goal, debian};
 use crate::base::{self, Base, Contents, Found, Python, Source};
 use crate::model::{Key, Libc, Platform, PythonMinor, Target, Warning};
 use crate::project::{self, Component, Environment, Project, Unreadable};
+use crate::registry::Manifest;
 
 /// The C library that wheels are chosen for where no base tells.
 const DEFAULT_LIBC: Libc = Libc::Glibc { major: 2, minor: 28 };
@@ -170,7 +171,26 @@ fn same_python(units: &[Unit<'_>]) -> Result<(), Error> {
     }
 }
 
-/// What a base's name stands for: asked once a run, so that all of its images stand on the same.
+/// What the names of bases stand for. A run asks once, so that all its images stand on the same, those of other projects
+/// included.
+#[derive(Default)]
+pub struct Names(Mutex<Vec<(Source, Manifest)>>);
+
+impl Names {
+    fn get(&self, source: &Source) -> Option<Manifest> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(known, _)| known == source).map(|(_, manifest)| manifest.clone())
+    }
+
+    fn remember(&self, source: &Source, manifest: Option<&Manifest>) {
+        if let Some(manifest) = manifest.filter(|_| self.get(source).is_none()) {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            known.push((source.clone(), manifest.clone()));
+        }
+    }
+}
+
+/// What a base's name stands for.
 async fn find<'f>(
     context: &Context<'_>,
     source: &Source,
@@ -180,7 +200,9 @@ async fn find<'f>(
         Some(place) => place,
         None => {
             context.event(Event::OpeningBase(&source.to_string()));
-            let new = base::find(source, &context.base_registries, &context.store).await?;
+            let known = context.names.get(source);
+            let new = base::find(source, known, &context.base_registries, &context.store).await?;
+            context.names.remember(source, new.manifest());
             found.push((source.clone(), new));
             found.len() - 1
         }

@@ -40,6 +40,7 @@ pub use report::{
 pub use resolving::{Resolving, Sources};
 
 use context::Context;
+use environments::Names;
 
 use crate::model::ExitCode;
 use crate::project::{self, CodeReader, Component, Project};
@@ -102,8 +103,9 @@ async fn projects(
         Err(Error::NoComponents { .. }) if !failures.is_empty() => return Ok(()),
         chosen => chosen?,
     };
+    let names = Names::default();
     for (project, components) in chosen {
-        stages(options, goal, progress, project, &components, report, failures).await?;
+        stages(options, goal, progress, &names, project, &components, report, failures).await?;
     }
     Ok(())
 }
@@ -113,6 +115,7 @@ async fn stages(
     options: &Options,
     goal: Goal,
     progress: &dyn Progress,
+    names: &Names,
     project: &Project,
     components: &[&Component],
     report: &mut Report,
@@ -133,7 +136,7 @@ async fn stages(
         report.belongs_to(project);
         return Ok(());
     }
-    let context = Context::new(options, goal, project, code, progress)?;
+    let context = Context::new(options, goal, project, code, names, progress)?;
     conda::refuse(components, report, failures);
     let units = environments::prepare(&context, components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;

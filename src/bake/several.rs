@@ -51,11 +51,12 @@ pub async fn stages(
         chosen => chosen?,
     };
     let mut environments = HashMap::new();
+    let bases = environments::Names::default();
     for (project, components) in chosen {
         let Some(member) = &project.member else { continue };
         let (mut part, mut failed) = (Report::default(), Vec::new());
         if let Err(error) =
-            super::stages(options, goal, progress, project, &components, &mut part, &mut failed).await
+            super::stages(options, goal, progress, &bases, project, &components, &mut part, &mut failed).await
         {
             failed.push(error);
         }

@@ -58,15 +58,23 @@ pub struct Found {
     manifest: Option<Manifest>,
 }
 
-/// Finds the base that `source` names.
-pub async fn find(source: &Source, registries: &Registries, store: &Arc<Store>) -> Result<Found, Error> {
+/// Finds the base that `source` names. What a registry's name stands for may be `known` from before.
+pub async fn find(
+    source: &Source,
+    known: Option<Manifest>,
+    registries: &Registries,
+    store: &Arc<Store>,
+) -> Result<Found, Error> {
     let name = source.to_string();
     let failed = |source| Error::Open { name: name.clone(), source };
     let (place, manifest) = match source {
         Source::Registry(reference) => {
             let repository = registries.repository(reference);
             let wanted = reference.digest().or(reference.tag()).unwrap_or("latest");
-            let manifest = repository.manifest(wanted).await.map_err(failed)?;
+            let manifest = match known {
+                Some(known) => Some(known),
+                None => repository.manifest(wanted).await.map_err(failed)?,
+            };
             let manifest = manifest.ok_or_else(|| Error::NotFound { name: name.clone() })?;
             (Place::Registry(repository), Some(manifest))
         }
@@ -96,10 +104,15 @@ pub async fn open(
     registries: &Registries,
     store: Arc<Store>,
 ) -> Result<Base, Error> {
-    find(source, registries, &store).await?.open(platform, store, async |_: &Key| None).await
+    find(source, None, registries, &store).await?.open(platform, store, async |_: &Key| None).await
 }
 
 impl Found {
+    /// What its name stands for.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
     /// Opens the image for `platform`. `recall` is asked for what is inside, by its key, before any layer is read.
     pub async fn open(
         &self,
