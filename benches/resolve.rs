@@ -76,6 +76,7 @@ fn solve(directory: &Path, packages: &str, offline: bool) -> (usize, Duration) {
         overrides: &[],
         target,
         preferences: &none.0,
+        installed: &BTreeMap::new(),
         hashes: &none.1,
         options: Options::default(),
     };

@@ -10,6 +10,8 @@ pub mod bake;
 
 pub mod project;
 
+pub mod build;
+
 pub mod resolve;
 
 pub mod lock;

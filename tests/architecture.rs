@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Top to bottom.
-const ROOMS: [&str; 14] = [
-    "cli", "bake", "project", "resolve", "lock", "index", "base", "image", "layer", "dist", "registry",
-    "store", "net", "model",
+const ROOMS: [&str; 15] = [
+    "cli", "bake", "project", "build", "resolve", "lock", "index", "base", "image", "layer", "dist",
+    "registry", "store", "net", "model",
 ];
 
 fn files(folder: &Path) -> Vec<PathBuf> {

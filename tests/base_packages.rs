@@ -296,7 +296,7 @@ fn an_environment_on_a_base_with_distributions_runs() {
         "import helper, numpy, sys\n\ndef main():\n    print('torch', numpy.FROM, helper.FROM, sys.prefix)\n";
     let base = world.path("base");
     bakery::extend_layout(
-        &bakery::debian(),
+        &bakery::debian_layout(),
         &base,
         &[
             (

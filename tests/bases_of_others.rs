@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bakehouse::model::Digest;
-use bakery::{LIBC, PYTHON, World, debian, layers, musl, script, unpack, write_layout};
+use bakery::{LIBC, PYTHON, World, debian_layout, layers, musl_layout, script, unpack, write_layout};
 use registry::Registry;
 use serde_json::{Value, json};
 use wheel::WheelBuilder;
@@ -176,7 +176,7 @@ fn what_umoci_made_is_a_base() {
 }
 
 #[test]
-fn a_musl_base_gets_wheels_for_musl() {
+fn a_musl_base_gets_wheels_for_musl_layout() {
     let world = world();
     let musl = ("lib/ld-musl-x86_64.so.1", "\x7fELF\0musl libc (x86_64)\nVersion %s\n\x001.2.4\0\0", 0o755);
     write_layout(&world.path("base"), &[PYTHON, musl]);
@@ -464,7 +464,7 @@ fn what_is_baked_on_a_base_by_umoci_runs() {
     // umoci makes a layer that moves the interpreter, takes files away and leaves links behind.
     let made = world.path("made");
     let image = format!("{}:base", made.display());
-    tool("skopeo", &["copy", "-q", &format!("oci:{}", debian().display()), &format!("oci:{image}")]);
+    tool("skopeo", &["copy", "-q", &format!("oci:{}", debian_layout().display()), &format!("oci:{image}")]);
     let bundle = world.path("made-bundle");
     let rootless: &[&str] = if bakery::is_root() { &[] } else { &["--rootless"] };
     let name = bundle.display().to_string();
@@ -487,7 +487,7 @@ fn what_is_baked_on_a_base_by_umoci_runs() {
 fn what_is_baked_on_a_base_by_buildah_runs() {
     let (world, registry) = (hello(), Registry::start());
     let buildah = Buildah::new(&world);
-    let container = buildah.run(&["from", &format!("oci:{}", debian().display())]);
+    let container = buildah.run(&["from", &format!("oci:{}", debian_layout().display())]);
     let root = PathBuf::from(buildah.run(&["mount", &container]));
     fs::remove_file(root.join("usr/bin/python3")).unwrap();
     fs::create_dir_all(root.join("opt/own/bin")).unwrap();
@@ -542,13 +542,13 @@ fn what_is_baked_on_many_layers_with_whiteouts_and_links_runs() {
         ]),
     ];
     let base = world.path("many");
-    let own = fs::read_to_string(debian().join("index.json")).unwrap();
+    let own = fs::read_to_string(debian_layout().join("index.json")).unwrap();
     let own: Value = serde_json::from_str(&own).unwrap();
     let manifest = own["manifests"][0]["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/");
-    let manifest: Value = serde_json::from_slice(&fs::read(debian().join(manifest)).unwrap()).unwrap();
+    let manifest: Value = serde_json::from_slice(&fs::read(debian_layout().join(manifest)).unwrap()).unwrap();
     let layers = manifest["layers"].as_array().unwrap().len();
     tars.extend((layers + tars.len()..120).map(|i| tar(&[(Regular, &format!("etc/layer{i}"), "", b"x")])));
-    bakery::add_layers(&debian(), &base, &tars);
+    bakery::add_layers(&debian_layout(), &base, &tars);
     let base = format!("oci:{}", base.display());
     // Hard links are one interpreter, by the first of its names.
     let found = interpreter(&world, &base, &[]);
@@ -568,7 +568,7 @@ fn what_is_baked_on_a_musl_base_runs() {
     let world = World::plain(&["markupsafe", "pyyaml"]);
     let out = world.path("out");
     let mut command = Command::new(env!("CARGO_BIN_EXE_bakehouse"));
-    command.arg("build").arg(world.project()).arg("--base").arg(format!("oci:{}", musl().display()));
+    command.arg("build").arg(world.project()).arg("--base").arg(format!("oci:{}", musl_layout().display()));
     command.arg("--output").arg(format!("oci:{}", out.display()));
     command.arg("--cache-dir").arg(world.path("store")).args(["--user", "1000", "--format", "json"]);
     let ran = bakery::run(&mut command);

@@ -5,86 +5,36 @@
 
 #[path = "support/bakery.rs"]
 mod bakery;
+#[path = "support/debian.rs"]
+mod debian;
 #[path = "support/http.rs"]
 mod http;
 #[path = "support/wheel.rs"]
 mod wheel;
 
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use bakehouse::model::Digest;
 use bakery::{Ran, World};
-use tempfile::TempDir;
+use debian::{FUTURE, Signer, Suite, release, xz};
+use http::Response;
+use tar::EntryType;
 
-/// Somebody who signs release files.
-struct Signer(TempDir);
-
-impl Signer {
-    fn new() -> Self {
-        let signer = Self(tempfile::tempdir().unwrap());
-        signer.gpg(&["--quick-generate-key", "archive@mirror.example", "ed25519", "sign", "never"], "");
-        signer
-    }
-
-    fn gpg(&self, arguments: &[&str], input: &str) -> Vec<u8> {
-        let mut gpg = Command::new("gpg")
-            .args(["--homedir", self.0.path().to_str().unwrap(), "--batch", "--quiet", "--passphrase", ""])
-            .args(["--pinentry-mode", "loopback"])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        gpg.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = gpg.wait_with_output().unwrap();
-        assert!(output.status.success(), "gpg {arguments:?}");
-        output.stdout
-    }
-
-    /// The public key, in a file.
-    fn keyring(&self) -> PathBuf {
-        let path = self.0.path().join("keyring.gpg");
-        fs::write(&path, self.gpg(&["--export"], "")).unwrap();
-        path
-    }
-
-    fn sign(&self, text: &str) -> String {
-        String::from_utf8(self.gpg(&["--clear-sign"], text)).unwrap()
-    }
+/// Runs a command on the world's mirror, whose keys are the signer's.
+fn on_mirror(world: &World, signer: &Signer, arguments: &[&str]) -> Ran {
+    let (mirror, keyring) = (world.index.url("/debian/"), signer.keyring());
+    let keyring = keyring.display().to_string();
+    let own = ["--base", "deb://bookworm", "--debian-mirror", mirror.as_str(), "--no-debian-security"];
+    world.run(&[arguments, &own, &["--debian-keyring", &keyring]].concat())
 }
-
-/// A release file that lists one list of packages.
-fn release(codename: &str, valid_until: &str, packages: &[u8]) -> String {
-    format!(
-        "Origin: Debian\nSuite: oldstable\nCodename: {codename}\nValid-Until: {valid_until}\nSHA256:\n {} {} main/binary-amd64/Packages.xz\n",
-        Digest::of(packages).hex(),
-        packages.len()
-    )
-}
-
-const FUTURE: &str = "Fri, 01 Jan 2100 00:00:00 UTC";
 
 /// Locks a project on a mirror with this release file and this list of packages.
 fn lock(signer: &Signer, release: &str, packages: &[u8]) -> (World, Ran) {
     let world = World::plain(&[]);
     world.index.page("/debian/dists/bookworm/InRelease", "text/plain", release);
     world.index.file("/debian/dists/bookworm/main/binary-amd64/Packages.xz", packages);
-    let mirror = world.index.url("/debian/");
-    let keyring = signer.keyring();
-    let ran = world.run(&[
-        "lock",
-        "--base",
-        "deb://bookworm",
-        "--debian-mirror",
-        mirror.as_str(),
-        "--no-debian-security",
-        "--debian-keyring",
-        keyring.to_str().unwrap(),
-    ]);
+    let ran = on_mirror(&world, signer, &["lock"]);
     (world, ran)
 }
 
@@ -98,6 +48,17 @@ fn refused(signer: &Signer, release: &str, packages: &[u8], code: i32, word: &st
         .collect();
     left.sort();
     assert_eq!(left, ["app.py", "requirements.txt"], "no lock is written");
+    assert_eq!(stored(&world.path("store")), Vec::<Vec<u8>>::new(), "nothing is kept");
+}
+
+/// The blobs of a store.
+fn stored(folder: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let blobs = entries.flat_map(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() { stored(&path) } else { vec![fs::read(path).unwrap()] }
+    });
+    blobs.collect()
 }
 
 #[test]
@@ -108,6 +69,11 @@ fn a_release_file_counts_only_if_it_is_signed_with_a_key_that_is_trusted() {
     refused(&signer, &other.sign(&text), b"", 30, "signature");
     let tampered = signer.sign(&text).replace("Origin: Debian", "Origin: Nobody");
     refused(&signer, &tampered, b"", 30, "signature");
+    // What stands outside of what is signed counts for nothing.
+    let around = signer.sign(&release("sid", FUTURE, b"")) + &text;
+    refused(&signer, &around, b"", 30, "sign");
+    let before = text.clone() + &signer.sign(&release("sid", FUTURE, b""));
+    refused(&signer, &before, b"", 30, "sign");
 }
 
 #[test]
@@ -127,7 +93,24 @@ fn a_list_of_packages_must_be_the_one_that_was_signed() {
     refused(&signer, &signed, b"the fake list", 30, "Packages.xz");
     refused(&signer, &signed, b"another list", 30, "Packages.xz");
     let signed = signer.sign(&release("bookworm", FUTURE, b"no xz at all"));
-    refused(&signer, &signed, b"no xz at all", 30, "Packages.xz");
+    let (_, ran) = lock(&signer, &signed, b"no xz at all");
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert!(ran.stderr.contains("Packages.xz"), "{}", ran.stderr);
+    // A list that leads outside of the archive.
+    let list = xz(&format!(
+        "Package: bash\nVersion: 1\nFilename: ../../etc/passwd\nSize: 1\nSHA256: {}\n",
+        Digest::of(b"x").hex()
+    ));
+    let (_, ran) = lock(&signer, &signer.sign(&release("bookworm", FUTURE, &list)), &list);
+    assert_eq!(ran.code, 10, "it counts as absent: {}", ran.stderr);
+}
+
+#[test]
+fn a_mirror_that_does_not_answer_is_no_integrity_fault() {
+    let (signer, world) = (Signer::new(), World::plain(&[]));
+    let ran = on_mirror(&world, &signer, &["lock"]);
+    assert_eq!(ran.code, 20, "{}", ran.stderr);
+    assert!(ran.stderr.contains("InRelease"), "{}", ran.stderr);
 }
 
 #[test]
@@ -138,4 +121,92 @@ fn keys_that_are_none_are_wrong_usage() {
     let mirror = world.index.url("/debian/");
     let arguments = ["lock", "--base", "deb://bookworm", "--debian-mirror", mirror.as_str()];
     world.fail(&[&arguments[..], &["--debian-keyring", keys.to_str().unwrap()]].concat(), 2, &["key"]);
+}
+
+#[test]
+fn a_package_must_be_the_one_that_was_listed() {
+    let (signer, world, suite) = (Signer::new(), World::plain(&[]), Suite::new("bookworm", "3.11"));
+    suite.publish(&world.index, &signer);
+    let path = format!("/debian/{}", suite.path("bash", "1.0-1"));
+    let forged = |bytes: Vec<u8>, word: &str| {
+        suite.publish(&world.index, &signer);
+        world.index.page(&path, "application/octet-stream", bytes.clone());
+        let ran = on_mirror(&world, &signer, &["build"]);
+        assert_eq!(ran.code, 30, "{}", ran.stderr);
+        assert!(ran.stderr.contains(word) && ran.stderr.contains("bash"), "{}", ran.stderr);
+        assert!(!stored(&world.path("store")).contains(&bytes), "nothing is kept of it");
+    };
+    let honest = debian::deb("bash", "1.0-1", "", &[]);
+    forged(honest.clone(), "bytes");
+    forged([&honest[..], &[0; 4000]].concat(), "bytes");
+    let (_, size) = listed(&world, "bash");
+    forged(vec![b'x'; size], "digest");
+    // One whose transfer breaks off is asked for again, and in the end it is the network's fault.
+    world.index.route(&path, move |_| Response::ok("application/octet-stream", vec![1; 500]).cut_after(10));
+    assert_eq!(on_mirror(&world, &signer, &["build"]).code, 20);
+    // And with the right one, all is well.
+    suite.publish(&world.index, &signer);
+    let ran = on_mirror(&world, &signer, &["build"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+/// The path and size of a package in the project's lock.
+fn listed(world: &World, name: &str) -> (String, usize) {
+    let text = fs::read_to_string(world.project().join("bakehouse-base.toml")).unwrap();
+    let line = text.lines().find(|line| line.contains(&format!("name = \"{name}\""))).unwrap();
+    let value = |key: &str, end: &str| {
+        let rest = line.split_once(&format!("{key} = ")).unwrap().1;
+        rest.split_once(end).unwrap().0.trim_matches('"').to_owned()
+    };
+    (value("path", ","), value("size", ",").parse().unwrap())
+}
+
+#[test]
+fn a_package_that_would_break_out_of_the_image_is_refused() {
+    let signer = Signer::new();
+    let hostile: [(&str, &[debian::File<'_>]); 6] = [
+        ("a path above", &[("../etc/passwd", EntryType::Regular, "x")]),
+        ("a path inside that climbs", &[("./usr/../../x", EntryType::Regular, "x")]),
+        ("a whiteout", &[("./usr/.wh.bin", EntryType::Regular, "x")]),
+        ("a device", &[("./dev/sda", EntryType::Block, "")]),
+        ("a link to a file outside", &[("./usr/x", EntryType::Link, "../../etc/shadow")]),
+        ("a link to nothing", &[("./usr/x", EntryType::Symlink, "")]),
+    ];
+    for (what, files) in hostile {
+        let (world, mut suite) = (World::plain(&[]), Suite::new("bookworm", "3.11"));
+        suite.add("bash", "1.0-2", "", files);
+        suite.publish(&world.index, &signer);
+        let ran = on_mirror(&world, &signer, &["build"]);
+        assert_eq!(ran.code, 30, "{what}: {}", ran.stderr);
+        assert!(ran.stderr.contains("bash"), "{what}: {}", ran.stderr);
+    }
+    // A package in the place of another, though its hash is right.
+    let (world, mut suite) = (World::plain(&[]), Suite::new("bookworm", "3.11"));
+    suite.replace("bash", "1.0-1", debian::deb("zsh", "1.0-1", "", &[]));
+    suite.publish(&world.index, &signer);
+    let ran = on_mirror(&world, &signer, &["build"]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert!(ran.stderr.contains("another package"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_mirror_that_mixes_states_is_told_from_one_that_is_whole() {
+    let (signer, world, suite) = (Signer::new(), World::plain(&[]), Suite::new("bookworm", "3.11"));
+    let mut newer = suite.clone();
+    newer.add("bash", "1.0-2", "libc6", &[]);
+    // The release file of one state and the list of another.
+    suite.publish(&world.index, &signer);
+    let old = world.index.clone();
+    let list = "/debian/dists/bookworm/main/binary-amd64/Packages.xz";
+    newer.publish(&world.index, &signer);
+    old.file(list, xz("Package: bash\n"));
+    let ran = on_mirror(&world, &signer, &["lock"]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert!(ran.stderr.contains("in the middle of an update"), "{}", ran.stderr);
+    // The list of one state and the packages of another: the package is not there.
+    newer.publish(&world.index, &signer);
+    world.index.route(&format!("/debian/{}", newer.path("bash", "1.0-2")), |_| Response::status(404));
+    let ran = on_mirror(&world, &signer, &["build"]);
+    assert_eq!(ran.code, 12, "{}", ran.stderr);
+    assert!(ran.stderr.contains("bash 1.0-2"), "{}", ran.stderr);
 }

@@ -26,17 +26,6 @@ use serde_json::Value;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The Debian base; assembled if it is not there.
-fn base() -> PathBuf {
-    let path = std::env::var_os("BAKEHOUSE_TEST_BASE")
-        .map_or_else(|| Path::new(ROOT).join("target/debian-bookworm"), PathBuf::from);
-    if !path.join("index.json").exists() {
-        let made = Command::new(Path::new(ROOT).join("scripts/debian-base")).arg(&path).status().unwrap();
-        assert!(made.success());
-    }
-    path
-}
-
 /// A pulled and unpacked image.
 struct Unpacked {
     root: PathBuf,
@@ -233,7 +222,7 @@ fn compare_with_uv(image: &Unpacked, lock: &Path, folder: &Path) {
     let layout = folder.join("uv-base");
     let copied = Command::new("skopeo")
         .args(["copy", "-q"])
-        .arg(format!("oci:{}", base().display()))
+        .arg(format!("oci:{}", bakery::debian_layout().display()))
         .arg(format!("oci:{}:base", layout.display()))
         .status()
         .unwrap();
@@ -323,7 +312,7 @@ fn the_example_is_baked_pushed_pulled_and_runs() {
         .arg(world.project())
         .args(["--format", "json", "--cache-dir"])
         .arg(world.path("store"));
-    command.arg("--base").arg(format!("oci:{}", base().display()));
+    command.arg("--base").arg(format!("oci:{}", bakery::debian_layout().display()));
     command.arg("--push").arg(format!("{}/bakery", registry.address()));
     let ran = bakery::run(&mut command);
     assert_eq!(ran.code, 0, "{}", ran.stderr);

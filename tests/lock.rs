@@ -40,6 +40,7 @@ fn pin(name: &str, version: &str, tags: &str, dependencies: &[&str]) -> Pin {
             sha256: Some(Digest::of(file_name.as_bytes())),
             file_name,
         },
+        built: None,
         requires_python: Some(">=3.9".parse().unwrap()),
         dependencies: dependencies.iter().map(|name| name.parse().unwrap()).collect(),
     }

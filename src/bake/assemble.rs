@@ -15,7 +15,7 @@ use super::report::{LayerOrigin, PackageReport, Role};
 use super::{Error, Event};
 use crate::layer::{self, Collision, FileEntry, Fragment, Layer, WheelInputs};
 use crate::lock::Lock;
-use crate::model::{ArchiveKind, Digest, Key, Pin, PythonMinor, Warning, WheelName};
+use crate::model::{ArchiveKind, Digest, Key, Pin, Target, Warning, WheelName};
 
 /// A layer with what the report says of it.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ pub struct Wheel<'l> {
     pub name: &'l WheelName,
     pub sha256: Digest,
     pub key: Key,
-    python: PythonMinor,
+    target: Target,
 }
 
 /// The wheels of a lock, in its order.
@@ -72,7 +72,7 @@ pub fn wheels(lock: &Lock) -> Result<Vec<Wheel<'_>>, Error> {
             (ArchiveKind::Wheel(name), Some(sha256)) => {
                 let direct_url = pin.direct_url.as_ref();
                 let inputs = WheelInputs { sha256: &sha256, name, python, direct_url };
-                Ok(Wheel { pin, name, sha256, key: layer::fragment_key(&inputs), python })
+                Ok(Wheel { pin, name, sha256, key: layer::fragment_key(&inputs), target: lock.target })
             }
             _ => Err(Error::NoWheel { name: pin.name.to_string(), platform: lock.target.platform }),
         })
@@ -235,11 +235,14 @@ impl Assembly {
                 let _permit = context.downloads.acquire().await;
                 let _running = context.clocks.download.start();
                 context.event(Event::Downloading(file_name));
-                context.index.fetch(&wheel.pin.archive).await?
+                match &wheel.pin.built {
+                    None => context.index.fetch(&wheel.pin.archive).await?,
+                    Some(built) => context.builders.for_target(wheel.target).locked(wheel.pin, built).await?,
+                }
             };
             context.event(Event::Building(file_name));
             let store = Arc::clone(&context.store);
-            let (name, sha256, python) = (wheel.name.clone(), wheel.sha256, wheel.python);
+            let (name, sha256, python) = (wheel.name.clone(), wheel.sha256, wheel.target.python);
             let direct_url = wheel.pin.direct_url.clone();
             let fragment = context
                 .compute(move || {

@@ -1,5 +1,6 @@
 //! What all stages of a run share.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,9 +13,11 @@ use super::environments::Names;
 use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
-use super::{Error, Event, Goal, Options, Progress, resolving};
+use super::{Error, Event, Goal, Options, Progress, Run, resolving};
+use crate::build::{self, Builders};
 use crate::index::Index;
-use crate::project::{CodeReader, Project};
+use crate::model::VersionOrUrl;
+use crate::project::{CodeReader, Environment, Project};
 use crate::registry::Registries;
 use crate::store::Store;
 use crate::{net, resolve};
@@ -30,6 +33,10 @@ pub struct Context<'a> {
     pub parts: Parts,
     pub store: Arc<Store>,
     pub index: Index,
+    /// Make wheels of sources.
+    pub builders: Builders,
+    /// What the directories hold that environments build from, by the path of the lock.
+    directories: HashMap<String, Vec<String>>,
     /// The indexes in use, without credentials: part of what a lock is made from.
     pub index_urls: Vec<Url>,
     /// What was resolved so far.
@@ -66,29 +73,31 @@ const DELIVERIES: usize = 6;
 
 impl<'a> Context<'a> {
     /// Opens the store and sets up the clients.
-    pub fn new(
-        options: &'a Options,
-        goal: Goal,
-        project: &'a Project,
-        code: CodeReader<'a>,
-        names: &'a Names,
-        progress: &'a dyn Progress,
-    ) -> Result<Self, Error> {
+    pub fn new(run: &'a Run<'a>, project: &'a Project, code: CodeReader<'a>) -> Result<Self, Error> {
+        let &Run { options, goal, progress, ref names } = run;
         let store = Arc::new(Store::open(&options.cache_dir)?);
         let client = net::Client::trusting(options.offline, &options.resolving.certificates)?;
         let registries = Registries::new(client.counting_apart(), options.plain_http);
         let settings = resolving::index_settings(options, project)?;
         let cache_registries = registries.counting_apart();
+        let (index_urls, mut sources) =
+            (settings.index_urls().iter().map(net::without_credentials).collect(), settings.canonical());
+        let index = Index::new(settings, client.counting_apart(), Arc::clone(&store))?;
+        let building = resolving::build_settings(options, project);
+        // Few say anything of building: the locks of all others stay as they are.
+        sources.extend(Some(building.building.canonical()).filter(|told| !told.is_empty()));
         Ok(Self {
             options,
             goal,
             project,
-            index_urls: settings.index_urls().iter().map(net::without_credentials).collect(),
-            sources: settings.canonical(),
+            index_urls,
+            directories: directories(project, &sources),
+            sources,
+            builders: Builders::new(building, index.clone()),
+            index,
             resolve_options: resolving::options(options, project),
             code,
             parts: Parts::default(),
-            index: Index::new(settings, client.counting_apart(), Arc::clone(&store))?,
             solved: Solved::default(),
             names,
             base_registries: registries.counting_apart(),
@@ -103,6 +112,11 @@ impl<'a> Context<'a> {
             clocks: Clocks::default(),
             progress,
         })
+    }
+
+    /// What besides the indexes says where the distributions of an environment come from, as canonical text.
+    pub fn sources_of(&self, environment: &Environment) -> &[String] {
+        self.directories.get(&environment.lock_path).unwrap_or(&self.sources)
     }
 
     /// Tells that something begins or ends.
@@ -140,6 +154,32 @@ impl<'a> Context<'a> {
         report.timings.assemble_ms = self.clocks.assemble.millis();
         report.timings.push_ms = self.clocks.push.millis();
     }
+}
+
+/// For each environment that is built from directories: what else decides its distributions, and what is in these. One
+/// that cannot be read is told when it is to be built.
+fn directories(project: &Project, sources: &[String]) -> HashMap<String, Vec<String>> {
+    let mut known: HashMap<&Url, String> = HashMap::new();
+    let mut all = HashMap::new();
+    for environment in project.components.iter().flat_map(|component| &component.environments) {
+        let mut told = sources.to_vec();
+        let requirements = environment.requirements.iter().chain(&environment.overrides);
+        for requirement in requirements {
+            let Some(VersionOrUrl::Url(url)) = &requirement.pep508.version_or_url else { continue };
+            if url.scheme() != "file" || !url.path().ends_with('/') {
+                continue;
+            }
+            let content = known.entry(url).or_insert_with(|| {
+                let content = url.to_file_path().ok().and_then(|path| build::content(&path).ok());
+                content.map(|content| content.to_string()).unwrap_or_default()
+            });
+            told.push(format!("{} {content}", requirement.pep508.name));
+        }
+        if told.len() > sources.len() {
+            all.insert(environment.lock_path.clone(), told);
+        }
+    }
+    all
 }
 
 /// Stop-watches for the parts of a run, which overlap.

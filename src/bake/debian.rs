@@ -3,24 +3,29 @@
 use std::io;
 use std::sync::Arc;
 
+use url::Url;
+
+use super::assemble::usable;
 use super::context::Context;
+use super::records::made_key;
 use super::report::{LockReport, LockStatus, Report};
 use super::{Error, Event, Freshness, Goal};
-use crate::base::debian::{self, BaseLock, Keys, LOCK_FILE, LockedBase, Mirrors, Recipe};
-use crate::base::{self, Base};
+use crate::base::debian::{self, BaseLock, Keys, LOCK_FILE, LockedBase, Made, Mirrors, Recipe};
+use crate::base::{self, Base, Contents};
 use crate::model::{Platform, PythonMinor};
 use crate::store;
 
 /// The suites that a base may be made of where nothing names one, the newest first, with their Python.
 const SUITES: [(&str, u8); 3] = [("trixie", 13), ("bookworm", 11), ("bullseye", 9)];
 
-/// The suite to use where nothing names a base: one that is locked already, else the newest whose Python is allowed.
+/// The suite to use where nothing names a base: the one that the project's settings name; else one that is locked already;
+/// else the newest whose Python is allowed.
 pub fn default_suite(context: &Context<'_>, allowed: impl Fn(PythonMinor) -> bool) -> Result<String, Error> {
+    if let Some(suite) = &context.project.bases.debian_suite {
+        return Ok(suite.clone());
+    }
     let fitting = || SUITES.iter().filter(|(_, minor)| allowed(PythonMinor { major: 3, minor: *minor }));
-    let locked = match context.options.freshness {
-        Freshness::Upgrade => BaseLock::default(),
-        _ => read(context)?,
-    };
+    let locked = if is_upgraded(context) { BaseLock::default() } else { read(context)? };
     let is_locked = |suite: &str| {
         let platform = context.options.platforms.first().copied().unwrap_or_else(Platform::host);
         let recipe = recipe(context, suite, platform);
@@ -42,20 +47,51 @@ pub async fn open(
     context.event(Event::OpeningBase(&recipe.name()));
     let mirrors = mirrors(context)?;
     let locked = lock(context, &recipe, &mirrors, report).await?;
-    let made =
-        debian::make(&locked, &mirrors, &context.debian, &context.store).await.map_err(base::Error::from)?;
-    Ok(base::open_debian(recipe.name(), made, Arc::clone(&context.store)).await?)
+    let home = context.records.as_ref().map(|records| records.repository().clone());
+    let store = &context.store;
+    let mut known = None;
+    let mut made = debian::stored(&locked, store).map_err(base::Error::from)?;
+    if made.is_none() {
+        (made, known) = recall(context, &locked).await?.unzip();
+    }
+    let made = match made {
+        Some(made) => made,
+        None => debian::make(&locked, &mirrors, &context.debian, store).await.map_err(base::Error::from)?,
+    };
+    Ok(base::open_debian(recipe.name(), made, home, known.flatten(), Arc::clone(store)).await?)
+}
+
+/// The base as another machine made it, and what is inside, if the registry's records know it and have all its layers.
+async fn recall(
+    context: &Context<'_>,
+    locked: &LockedBase,
+) -> Result<Option<(Made, Option<Contents>)>, Error> {
+    let Some(records) = &context.records else { return Ok(None) };
+    let key = made_key(debian::layer_keys(locked));
+    let Some((layers, contents)) = records.made(&context.store, &key).await else { return Ok(None) };
+    if usable(context, &layers).await?.len() < layers.len() {
+        return Ok(None);
+    }
+    let made = debian::recalled(locked, &layers).map_err(base::Error::from)?;
+    Ok(made.map(|made| (made, contents)))
+}
+
+/// Whether the base is to be locked anew. Without the network, it cannot be.
+fn is_upgraded(context: &Context<'_>) -> bool {
+    context.options.freshness == Freshness::Upgrade && !context.options.offline
 }
 
 fn recipe(context: &Context<'_>, suite: &str, platform: Platform) -> Result<Recipe, Error> {
-    let options = &context.options.debian;
-    let recipe = Recipe::new(suite, platform, &options.packages, !options.no_security);
-    Ok(recipe.map_err(base::Error::from)?)
+    let (options, files) = (&context.options.debian, &context.project.bases);
+    let packages = [&options.packages[..], &files.debian_packages].concat();
+    let security = !options.no_security && files.debian_security.unwrap_or(true);
+    Ok(Recipe::new(suite, platform, &packages, security).map_err(base::Error::from)?)
 }
 
+/// Where packages come from: the command line and the environment go first, then the project's files.
 fn mirrors(context: &Context<'_>) -> Result<Mirrors, Error> {
-    let options = &context.options.debian;
-    let keys = match &options.keyring {
+    let (options, files) = (&context.options.debian, &context.project.bases);
+    let keys = match options.keyring.as_ref().or(files.debian_keyring.as_ref()) {
         None => Keys::debian(),
         Some(path) => {
             let bytes = std::fs::read(path).map_err(store::Error::io("read", path))?;
@@ -63,9 +99,17 @@ fn mirrors(context: &Context<'_>) -> Result<Mirrors, Error> {
         }
     };
     let keys = keys.map_err(base::Error::from)?;
-    let (main, security, snapshot) =
-        (options.mirror.clone(), options.security_mirror.clone(), options.snapshot.clone());
-    Ok(Mirrors::new(main, security, snapshot, keys).map_err(base::Error::from)?)
+    let first = |given: &Option<Url>, file: &Option<Url>| given.clone().or_else(|| file.clone());
+    let main = first(&options.mirror, &files.debian_mirror);
+    // A mirror of security updates that stands beside another main one is not meant.
+    let security = match &options.mirror {
+        Some(_) => options.security_mirror.clone(),
+        None => first(&options.security_mirror, &files.debian_security_mirror),
+    };
+    let snapshot = first(&options.snapshot, &files.debian_snapshot);
+    let mut mirrors = Mirrors::new(main, security, snapshot, keys).map_err(base::Error::from)?;
+    mirrors.security_suite = options.security_suite.clone().or_else(|| files.debian_security_suite.clone());
+    Ok(mirrors)
 }
 
 /// The packages that are locked, or that the mirrors have now.
@@ -84,9 +128,7 @@ async fn lock(
     };
     let known = lock.find(recipe).cloned();
     let (locked, status) = match (known, freshness) {
-        (Some(known), Freshness::Update | Freshness::Require | Freshness::Ignore) => {
-            (known, LockStatus::Fresh)
-        }
+        (Some(known), _) if !is_upgraded(context) => (known, LockStatus::Fresh),
         (None, Freshness::Require | Freshness::Ignore) => {
             let state = format!("without the packages of {} for {}", recipe.name(), recipe.platform);
             return Err(Error::StaleLock { path: LOCK_FILE.to_owned(), state });

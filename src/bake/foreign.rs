@@ -245,6 +245,7 @@ async fn pin(
         index,
         direct_url,
         archive,
+        built: None,
         requires_python: None,
         dependencies: Vec::new(),
     })

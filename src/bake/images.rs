@@ -217,6 +217,7 @@ async fn build(
         let _running = context.clocks.push.start();
         let pushed = deliver::repository(context, &finished.name)?.map(|(_, repository)| repository);
         records.write_environment(context, &environment, pushed.as_ref()).await?;
+        records.write_made(context, base, pushed.as_ref()).await?;
     }
 
     let mut transfers = delivered.transfers.iter().copied();

@@ -15,7 +15,9 @@ use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::{Error, Event, Freshness, Goal, foreign, platforms};
 use crate::index::Metadata;
 use crate::lock::{self, Inputs, Lock};
-use crate::model::{Key, KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning};
+use crate::model::{
+    ArchiveKind, Key, KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning,
+};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -257,7 +259,7 @@ pub(super) fn inputs<'i>(
         target,
         options,
         indexes: &context.index_urls,
-        sources: &context.sources,
+        sources: context.sources_of(environment),
         base,
     }
 }
@@ -324,7 +326,9 @@ async fn solve(
     }
     context.event(Event::Resolving(&name));
     let upgraded = &context.options.resolving.upgrade_packages;
-    let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current());
+    let builder = context.builders.for_target(target);
+    let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current())
+        .with_builder(Arc::new(builder.clone()));
     let requirements = unit.environment.requirements.clone();
     let mut constraints = unit.environment.constraints.clone();
     constraints.extend(upgraded.iter().filter(|one| one.pep508.version_or_url.is_some()).cloned());
@@ -347,7 +351,14 @@ async fn solve(
     let solved = tokio::task::spawn_blocking(solve).await.map_err(Error::Worker)?;
     let mut resolution = solved.map_err(|source| Error::Resolve { unit: name, source })?;
     for pin in &mut resolution.pins {
-        pin.archive = context.index.hashed(&pin.archive).await?;
+        if let ArchiveKind::Wheel(_) = &pin.archive.kind {
+            pin.archive = context.index.hashed(&pin.archive).await?;
+            continue;
+        }
+        context.event(Event::Building(&pin.archive.file_name));
+        let (archive, built) = builder.wheel(pin).await?;
+        pin.direct_url = built.from.direct_url();
+        (pin.archive, pin.built) = (archive, Some(built));
     }
     Ok(resolution)
 }

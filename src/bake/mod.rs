@@ -103,24 +103,31 @@ async fn projects(
         Err(Error::NoComponents { .. }) if !failures.is_empty() => return Ok(()),
         chosen => chosen?,
     };
-    let names = Names::default();
+    let run = Run { options, goal, progress, names: Names::default() };
     for (project, components) in chosen {
-        stages(options, goal, progress, &names, project, &components, report, failures).await?;
+        stages(&run, project, &components, report, failures).await?;
     }
     Ok(())
 }
 
+/// What all projects of a run share.
+struct Run<'a> {
+    options: &'a Options,
+    goal: Goal,
+    progress: &'a dyn Progress,
+    /// What the names of bases stand for.
+    names: Names,
+}
+
 /// The stages, in order. What fails for one component alone goes to `failures`, and the others go on.
 async fn stages(
-    options: &Options,
-    goal: Goal,
-    progress: &dyn Progress,
-    names: &Names,
+    run: &Run<'_>,
     project: &Project,
     components: &[&Component],
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) -> Result<(), Error> {
+    let &Run { options, goal, .. } = run;
     report.warnings.extend(project.warnings.iter().map(Into::into));
     if matches!(goal, Goal::Plan | Goal::Environments) {
         report.components = components.iter().map(|component| ComponentReport::new(component)).collect();
@@ -136,7 +143,7 @@ async fn stages(
         report.belongs_to(project);
         return Ok(());
     }
-    let context = Context::new(options, goal, project, code, names, progress)?;
+    let context = Context::new(run, project, code)?;
     conda::refuse(components, report, failures);
     let units = environments::prepare(&context, components, report).await?;
     let locked = locks::lock(&context, units, report, failures).await;

@@ -109,6 +109,8 @@ pub struct Debian {
     pub mirror: Option<Url>,
     /// The mirror of security updates, if it does not stand beside the other.
     pub security_mirror: Option<Url>,
+    /// The suite of security updates, if it is not called as Debian calls it.
+    pub security_suite: Option<String>,
     /// A mirror that keeps packages which the others drop.
     pub snapshot: Option<Url>,
     /// A file with the keys that release files are signed with, if not Debian's own.

@@ -7,7 +7,7 @@ use super::environments::Unit;
 use super::locks::{self, for_platform, inputs, is_upgraded, state};
 use super::{Error, Freshness};
 use crate::lock::{self, Lock};
-use crate::model::{PackageName, Target, Version, Warning};
+use crate::model::{PackageName, Pin, Target, Version, Warning};
 
 /// What a lock needs for one platform.
 struct Part<'o> {
@@ -39,6 +39,9 @@ pub async fn resolve(
     for part in &mut parts {
         let Some(old) = part.old.filter(|_| keeps) else { continue };
         let unit = unit_for(units, part.target).unwrap_or(unit);
+        // A branch stays at its commit, as a version does.
+        let stays = |pin: &&Pin| !context.options.resolving.upgrades(&pin.name);
+        old.pins.iter().filter(stays).for_each(|pin| context.builders.remember(pin));
         let is_fresh = state(context, unit, old, part.target) == lock::Freshness::Fresh;
         part.lock = (is_fresh && !is_upgraded(context, old)).then(|| old.clone());
         // What was chosen by other options is no reason to choose it again.

@@ -3,14 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use url::Url;
 
 use super::{Error, Options};
+use crate::build;
 use crate::index;
-use crate::model::{Libc, PackageName, Platform, PythonMinor, Requirement, Target, Timestamp};
+use crate::model::{Building, Libc, PackageName, Platform, PythonMinor, Requirement, Target, Timestamp};
 use crate::project::{self, IndexPin, Project, Selection};
 use crate::resolve::{self, PrereleaseMode, Strategy};
+
+/// How long one call of a build backend may take. Large extensions are compiled for half an hour.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// What the command line, the environment and configuration files say of resolving.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +44,10 @@ pub struct Resolving {
     pub netrc: Option<PathBuf>,
     /// Files of certificates that are trusted besides the system's.
     pub certificates: Vec<PathBuf>,
+    /// The Python that builds from sources, if one is named.
+    pub build_python: Option<PathBuf>,
+    /// How long one call of a build backend may take, if not the usual time.
+    pub build_timeout: Option<Duration>,
 }
 
 /// Where distributions come from. URLs may hold credentials.
@@ -58,6 +67,8 @@ pub struct Sources {
     pub keyring: Option<bool>,
     /// Whether pre-releases may be chosen like any other.
     pub pre: bool,
+    /// Which packages may be built from their sources.
+    pub building: Building,
 }
 
 impl Resolving {
@@ -85,6 +96,19 @@ pub fn options(options: &Options, project: &Project) -> resolve::Options {
             .unwrap_or_default(),
         strategy: given.strategy.or(files.strategy).unwrap_or_default(),
         exclude_newer: given.exclude_newer.or(files.exclude_newer),
+    }
+}
+
+/// How sources are built.
+pub fn build_settings(options: &Options, project: &Project) -> build::Settings {
+    let Resolving { sources, configured, build_python, build_timeout, .. } = &options.resolving;
+    let building = sources.building.clone().over(&project.indexes.building).over(&configured.building);
+    build::Settings {
+        building,
+        python: build_python.clone(),
+        timeout: build_timeout.unwrap_or(BUILD_TIMEOUT),
+        options: self::options(options, project),
+        jobs: options.jobs,
     }
 }
 

@@ -44,8 +44,8 @@ enum Place {
     Registry(Repository),
     /// A directory, or an archive that is read as one.
     Layout(Arc<Layout>),
-    /// Layers that were made on this machine.
-    Made(Arc<[Arc<layer::Layer>]>),
+    /// Layers that were made here; or elsewhere, and then the repository has them.
+    Made(Arc<[Arc<layer::Layer>]>, Option<Repository>),
     /// There is nothing.
     Nowhere,
 }
@@ -154,12 +154,19 @@ impl Found {
     }
 }
 
-/// A base made of Debian's packages, with what is inside it.
-pub async fn open_debian(name: String, made: debian::Made, store: Arc<Store>) -> Result<Base, Error> {
+/// A base made of Debian's packages, with what is inside it, as far as that is not `known`. The repository `home` may have
+/// its layers: it must, where they are not in the store.
+pub async fn open_debian(
+    name: String,
+    made: debian::Made,
+    home: Option<Repository>,
+    known: Option<Contents>,
+    store: Arc<Store>,
+) -> Result<Base, Error> {
     let debian::Made { image, digest, layers } = made;
-    let place = Place::Made(layers.into());
-    let nothing = async |_: &Key| None;
-    let (contents, _) = contents(&name, &digest, &place, &image, &store, nothing).await?;
+    let place = Place::Made(layers.into(), home);
+    let recall = async |_: &Key| known;
+    let (contents, _) = contents(&name, &digest, &place, &image, &store, recall).await?;
     // Whoever made the layers can tell again: nobody else need know.
     Ok(Base { public: Some(name.clone()), name, digest, image, contents, inspected: false, place })
 }
@@ -258,7 +265,16 @@ impl Base {
     pub fn repository(&self) -> Option<&Repository> {
         match &self.place {
             Place::Registry(repository) => Some(repository),
-            Place::Layout(_) | Place::Made(_) | Place::Nowhere => None,
+            Place::Made(_, home) => home.as_ref(),
+            Place::Layout(_) | Place::Nowhere => None,
+        }
+    }
+
+    /// Its layers, if they were made and not found.
+    pub fn made(&self) -> Option<&[Arc<layer::Layer>]> {
+        match &self.place {
+            Place::Made(layers, _) => Some(layers),
+            _ => None,
         }
     }
 
@@ -293,7 +309,7 @@ impl Place {
         match self {
             Self::Registry(repository) => repository.manifest(&digest.to_string()).await,
             Self::Layout(layout) => layout.manifest(Some(&digest.to_string())).map(Some),
-            Self::Made(_) | Self::Nowhere => Ok(None),
+            Self::Made(..) | Self::Nowhere => Ok(None),
         }
     }
 
@@ -308,7 +324,7 @@ impl Place {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await,
             Self::Layout(layout) => layout.pull_blob(store, digest, size),
             // What was made here has its documents at hand, and nothing has no blobs: nobody asks for one.
-            Self::Made(_) | Self::Nowhere => {
+            Self::Made(..) | Self::Nowhere => {
                 Err(registry::Error::Source { digest: *digest, source: io::ErrorKind::NotFound.into() })
             }
         }
@@ -318,22 +334,37 @@ impl Place {
     async fn ready(&self, store: &Store, digest: &Digest, size: u64) -> Result<(), registry::Error> {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await.map(drop),
-            Self::Layout(_) | Self::Made(_) | Self::Nowhere => Ok(()),
+            Self::Made(layers, Some(home)) if stored(layers, digest, store).is_none() => {
+                home.pull_blob(store, digest, size).await.map(drop)
+            }
+            Self::Layout(_) | Self::Made(..) | Self::Nowhere => Ok(()),
         }
     }
 
     fn read(&self, store: &Store, digest: &Digest, size: u64) -> io::Result<Box<dyn Read + Send>> {
         match self {
-            Self::Registry(_) => match store.blob(digest, Some(size)) {
-                Some(blob) => Ok(Box::new(blob.open().map_err(io::Error::other)?)),
-                None => Err(io::ErrorKind::NotFound.into()),
-            },
+            Self::Registry(_) => whole(store, digest, size),
             Self::Layout(layout) => Ok(Box::new(layout.open_blob(digest, size).map_err(io::Error::other)?)),
-            Self::Made(layers) => match layers.iter().find(|layer| layer.digest == *digest) {
+            Self::Made(layers, _) => match stored(layers, digest, store) {
                 Some(layer) => Ok(Box::new(layer::open(store, layer).map_err(io::Error::other)?)),
-                None => Err(io::ErrorKind::NotFound.into()),
+                None => whole(store, digest, size),
             },
             Self::Nowhere => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+}
+
+/// The layer with this digest, if all its pieces are in the store.
+fn stored<'l>(layers: &'l [Arc<layer::Layer>], digest: &Digest, store: &Store) -> Option<&'l layer::Layer> {
+    let layer = layers.iter().find(|layer| layer.digest == *digest)?;
+    let is_stored = |piece: &layer::Piece| store.blob(&piece.digest, Some(piece.size)).is_some();
+    layer.pieces.iter().all(is_stored).then_some(&**layer)
+}
+
+/// A layer that is in the store as it was read from a registry.
+fn whole(store: &Store, digest: &Digest, size: u64) -> io::Result<Box<dyn Read + Send>> {
+    match store.blob(digest, Some(size)) {
+        Some(blob) => Ok(Box::new(blob.open().map_err(io::Error::other)?)),
+        None => Err(io::ErrorKind::NotFound.into()),
     }
 }

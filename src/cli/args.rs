@@ -159,6 +159,9 @@ struct DebianArguments {
     /// The mirror of Debian's security updates [default: the other mirror's URL with -security].
     #[arg(long, env = "BAKEHOUSE_DEBIAN_SECURITY_MIRROR", value_name = "URL")]
     debian_security_mirror: Option<Url>,
+    /// The suite of Debian's security updates [default: SUITE-security].
+    #[arg(long, value_name = "NAME", conflicts_with = "no_debian_security")]
+    debian_security_suite: Option<String>,
     /// A mirror that keeps packages which have left the others.
     #[arg(long, env = "BAKEHOUSE_DEBIAN_SNAPSHOT", value_name = "URL")]
     debian_snapshot: Option<Url>,
@@ -178,6 +181,7 @@ impl DebianArguments {
         Debian {
             mirror: self.debian_mirror.clone(),
             security_mirror: self.debian_security_mirror.clone(),
+            security_suite: self.debian_security_suite.clone(),
             snapshot: self.debian_snapshot.clone(),
             keyring: self.debian_keyring.clone(),
             no_security: self.no_debian_security,

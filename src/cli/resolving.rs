@@ -1,6 +1,7 @@
 //! Options, variables and configuration files that say how distributions are chosen and where they come from.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use url::Url;
@@ -8,7 +9,7 @@ use url::Url;
 use super::configuration;
 use crate::bake::{Resolving, Sources};
 use crate::index;
-use crate::model::{Origin, Requirement, Timestamp, VersionOrUrl};
+use crate::model::{Building, Origin, Requirement, Said, Timestamp, VersionOrUrl};
 use crate::resolve::{PrereleaseMode, Strategy};
 
 /// How distributions are chosen and where they come from.
@@ -57,6 +58,21 @@ pub struct ResolvingArguments {
     /// A dependency group of the project (repeatable).
     #[arg(long, value_name = "NAME")]
     group: Vec<String>,
+    /// Allow building from source distributions: of this package, or of all without a name (repeatable).
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = ":all:")]
+    build: Vec<String>,
+    /// Refuse to build from sources, those included that a requirement names itself: this package, or all (repeatable).
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = ":all:")]
+    no_build: Vec<String>,
+    /// Do not use wheels of this package, but build it (repeatable).
+    #[arg(long, value_name = "NAME")]
+    no_binary: Vec<String>,
+    /// The Python that builds [default: pythonX.Y of the image's version, else another for what is pure].
+    #[arg(long, value_name = "PATH", env = "BAKEHOUSE_BUILD_PYTHON")]
+    build_python: Option<PathBuf>,
+    /// How long one step of a build may take [default: 3600].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    build_timeout: Option<u32>,
 }
 
 /// Where credentials come from.
@@ -117,7 +133,10 @@ impl ResolvingArguments {
                     named.filter_map(|name| variable(name)).next().map(|provider| provider == "subprocess")
                 }),
                 pre: is_set("PIP_PRE"),
+                building: self.building()?,
             },
+            build_python: self.build_python.clone(),
+            build_timeout: self.build_timeout.map(|seconds| Duration::from_secs(seconds.into())),
             configured,
             netrc: match variable("NETRC") {
                 Some(file) => Some(file.into()),
@@ -125,6 +144,40 @@ impl ResolvingArguments {
             },
             certificates: certificates.map(PathBuf::from).or(certificate).into_iter().collect(),
         })
+    }
+}
+
+impl ResolvingArguments {
+    /// Which packages may be built: what the options say, and where they say nothing, what the variables of pip and uv do.
+    fn building(&self) -> Result<Building, String> {
+        let mut given = Building::default();
+        for (option, said, texts) in [
+            ("build", Said::Build, &self.build),
+            ("no-build", Said::NoBuild, &self.no_build),
+            ("no-binary", Said::NoBinary, &self.no_binary),
+        ] {
+            for text in texts {
+                given.say(said, text).map_err(|error| {
+                    format!("--{option}: {error}; without a name, put it behind the project or write --{option}=:all:")
+                })?;
+            }
+        }
+        let mut variables = Building::default();
+        for (name, said) in [
+            ("PIP_ONLY_BINARY", Said::NoBuild),
+            ("PIP_NO_BINARY", Said::NoBinary),
+            ("UV_NO_BUILD_PACKAGE", Said::NoBuild),
+            ("UV_NO_BINARY_PACKAGE", Said::NoBinary),
+        ] {
+            let told = variables.say(said, &variable(name).unwrap_or_default());
+            told.map_err(|error| format!("{name}: {error}"))?;
+        }
+        for (name, said) in [("UV_NO_BUILD", Said::NoBuild), ("UV_NO_BINARY", Said::NoBinary)] {
+            if is_set(name) {
+                variables.say_all(said);
+            }
+        }
+        Ok(given.over(&variables))
     }
 }
 

@@ -23,8 +23,13 @@ pub struct Row {
 impl Row {
     /// The row of a file with these bytes.
     pub fn of(path: String, bytes: &[u8]) -> Self {
-        let hash = format!("sha256={}", URL_SAFE_NO_PAD.encode(Digest::of(bytes).as_bytes()));
-        Self { path, hash, size: Some(bytes.len() as u64) }
+        Self::with_digest(path, &Digest::of(bytes), bytes.len() as u64)
+    }
+
+    /// The row of a file with this hash and size.
+    pub fn with_digest(path: String, sha256: &Digest, size: u64) -> Self {
+        let hash = format!("sha256={}", URL_SAFE_NO_PAD.encode(sha256.as_bytes()));
+        Self { path, hash, size: Some(size) }
     }
 
     /// The SHA-256 that the row states. Other algorithms are not in use any more and are not checked.

@@ -72,6 +72,11 @@ impl Wheel {
         &self.archive
     }
 
+    /// The hash that RECORD states for a file.
+    pub fn stated(&self, path: &str) -> Option<Digest> {
+        self.record.get(path).and_then(|listed| listed.sha256)
+    }
+
     /// The commands it offers.
     pub fn scripts(&self) -> &[EntryPoint] {
         &self.scripts

@@ -186,6 +186,27 @@ impl Index {
         self.0.urls.get((name.clone(), url.clone()), probe::url_archive(self, name, url)).await
     }
 
+    /// Reads core metadata that is in the file `file` of somebody else's making.
+    pub fn read_metadata(&self, file: &str, bytes: &[u8]) -> Result<Metadata, Error> {
+        Metadata::parse(bytes, &self.0.memo)
+            .map_err(|reason| Error::Metadata { file: file.to_owned(), reason })
+    }
+
+    /// The bytes of an archive behind a URL that a requirement names, `sha256` if it says so.
+    pub async fn url_blob(&self, url: &Url, sha256: Option<Digest>) -> Result<Blob, Error> {
+        probe::url_blob(self, url, sha256).await
+    }
+
+    /// The store that everything is kept in.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.0.store
+    }
+
+    /// Whether the network must not be used.
+    pub fn is_offline(&self) -> bool {
+        self.0.web.is_offline()
+    }
+
     /// The bytes of an archive, in the store, their SHA-256 and size checked.
     pub async fn fetch(&self, archive: &Archive) -> Result<Blob, Error> {
         let Some(sha256) = archive.sha256 else {
@@ -238,10 +259,6 @@ impl Index {
 
     pub(super) fn web(&self) -> &Web {
         &self.0.web
-    }
-
-    pub(super) fn store(&self) -> &Arc<Store> {
-        &self.0.store
     }
 
     pub(super) fn memo(&self) -> &Arc<Memo> {

@@ -61,6 +61,16 @@ pub enum Error {
         /// The file name.
         file: String,
     },
+    /// Sources cannot be used. Whoever builds them says why.
+    #[error("{message}")]
+    Sources {
+        /// What went wrong, whole.
+        message: String,
+        /// The documented exit code.
+        code: ExitCode,
+        /// What to do next.
+        hint: Option<String>,
+    },
     /// The metadata cannot be understood.
     #[error("the metadata of `{file}` is not usable: {reason}")]
     Metadata {
@@ -140,6 +150,7 @@ impl Error {
             Self::UnknownPackage { .. } | Self::SourceDistribution { .. } => ExitCode::NoResolution,
             Self::Unauthorized { .. } | Self::NotAnIndex { .. } | Self::Metadata { .. } => ExitCode::Index,
             Self::DirectUrl { .. } => ExitCode::Project,
+            Self::Sources { code, .. } => *code,
             Self::Disagrees { .. }
             | Self::Archive { .. }
             | Self::NoHash { .. }
@@ -173,6 +184,7 @@ impl Error {
                 "the URL of an index usually ends in `/simple/`; a login page may stand in between".to_owned()
             }
             Self::DirectUrl { .. } => "name a wheel by an https, http or file URL".to_owned(),
+            Self::Sources { hint, .. } => return hint.clone(),
             Self::NoHash { file } => {
                 format!("what is not hashed is not installed: take `{file}` from an index that gives hashes")
             }

@@ -23,11 +23,14 @@ mod page;
 mod probe;
 mod releases;
 mod settings;
+mod sources;
 mod tail;
 mod web;
 
 pub use client::{Counters, DEFAULT_INDEX_URL, Index, default_index_url};
 pub use error::Error;
 pub use metadata::Metadata;
+pub use probe::fragment_hash;
 pub use releases::{CoreMetadata, Files, Place, ReleaseFile, Releases};
 pub use settings::{Settings, Strategy, StrategyError};
+pub use sources::{Builder, names_sources};

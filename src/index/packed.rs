@@ -237,7 +237,7 @@ impl Packed {
             let version = match &kind {
                 ArchiveKind::Wheel(wheel) => wheel.version.clone(),
                 // As it is written in this name: equal versions may be written differently.
-                ArchiveKind::Sdist => {
+                ArchiveKind::Sdist | ArchiveKind::Sources => {
                     sdist_version(&self.page.name, file_name).unwrap_or_else(|| self.version.clone())
                 }
             };

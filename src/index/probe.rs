@@ -17,6 +17,7 @@ use super::download::Downloaded;
 use super::metadata::{Memo, Metadata};
 use super::page::{sha256_of_fragment, strip_credentials};
 use super::releases::{CoreMetadata, ReleaseFile};
+use super::sources::is_sdist;
 use super::tail::{self, Step, Window};
 use super::web::{self, ranged};
 use super::{Error, Index};
@@ -225,9 +226,6 @@ fn unsound(wheel: &WheelName, reason: String) -> Error {
     Error::Archive { file: wheel.file_name().to_owned(), reason }
 }
 
-/// What the names of source distributions end in.
-const SDISTS: [&str; 5] = [".tar.gz", ".zip", ".tgz", ".tar.bz2", ".tar.xz"];
-
 /// The wheel behind a direct URL, in the store, and its metadata.
 pub(super) async fn url_archive(
     index: &Index,
@@ -237,7 +235,7 @@ pub(super) async fn url_archive(
     let refused = |reason: &str| Error::DirectUrl { url: net::redacted(url), reason: reason.to_owned() };
     let last = url.path().rsplit('/').next().unwrap_or_default();
     let file_name = percent_decode_str(last).decode_utf8().map_err(|_| refused("its path is not UTF-8"))?;
-    if SDISTS.iter().any(|extension| file_name.ends_with(extension)) {
+    if is_sdist(&file_name) {
         return Err(Error::SourceDistribution { file: file_name.into_owned() });
     }
     let wheel: WheelName = file_name.parse().map_err(|_| refused("it does not name a wheel"))?;
@@ -248,11 +246,8 @@ pub(super) async fn url_archive(
             found: wheel.name.to_string(),
         });
     }
-    let fragment = url.fragment().unwrap_or_default();
-    let sha256 = sha256_of_fragment(fragment);
-    if sha256.is_none() && fragment.split('&').any(names_hash) {
-        return Err(refused("its fragment has a hash that is not a SHA-256"));
-    }
+    let sha256 =
+        fragment_hash(url).ok_or_else(|| refused("its fragment has a hash that is not a SHA-256"))?;
     let blob = url_blob(index, url, sha256).await?;
     let mut bare = url.clone();
     strip_credentials(&mut bare);
@@ -269,13 +264,20 @@ pub(super) async fn url_archive(
     Ok((archive, Arc::new(metadata)))
 }
 
+/// The hash that a URL's fragment gives; nothing at all if it is one that is of no use.
+pub fn fragment_hash(url: &Url) -> Option<Option<Digest>> {
+    let fragment = url.fragment().unwrap_or_default();
+    let sha256 = sha256_of_fragment(fragment);
+    (sha256.is_some() || !fragment.split('&').any(names_hash)).then_some(sha256)
+}
+
 /// Whether a part of a fragment, such as `md5=HEX`, is a hash.
 fn names_hash(part: &str) -> bool {
     ["md5=", "sha1=", "sha224=", "sha256=", "sha384=", "sha512="].iter().any(|kind| part.starts_with(kind))
 }
 
 /// The bytes behind a direct URL. Without a hash to go by, the server is asked whether they have changed.
-async fn url_blob(index: &Index, url: &Url, sha256: Option<Digest>) -> Result<Blob, Error> {
+pub(super) async fn url_blob(index: &Index, url: &Url, sha256: Option<Digest>) -> Result<Blob, Error> {
     let store = index.store();
     if let Some(blob) = sha256.and_then(|sha256| store.blob(&sha256, None)) {
         return Ok(blob);

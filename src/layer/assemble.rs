@@ -143,7 +143,8 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
     let (mut blob, mut size) = (Hasher::default(), 0);
     let (mut tar, mut len) = (Hasher::default(), 0);
     let mut buffer = vec![0; CHUNK];
-    for fragment in fragments {
+    // A fragment may have no entry at all, and so no member.
+    for fragment in fragments.iter().filter(|fragment| fragment.size > 0) {
         let file = open_piece(store, &fragment.into())?;
         let mut own = Hasher::default();
         let tee = Tee { inner: file, hashers: [&mut own, &mut blob] };

@@ -69,11 +69,11 @@ impl<'l> Entry<'l> {
 /// Whether a target would find its own pin in an entry that has another target's as well.
 fn agrees(own: &Member<'_>, other: &Member<'_>) -> bool {
     let (a, b) = (own.pin, other.pin);
-    let same = (&a.version, &a.index, &a.direct_url, &a.requires_python)
-        == (&b.version, &b.index, &b.direct_url, &b.requires_python);
+    let same = (&a.version, &a.index, &a.direct_url, &a.requires_python, &a.built)
+        == (&b.version, &b.index, &b.direct_url, &b.requires_python, &b.built);
     let wheel = if a.archive == b.archive {
         true
-    } else if a.direct_url.is_some() || a.archive.file_name == b.archive.file_name {
+    } else if a.built.is_some() || a.direct_url.is_some() || a.archive.file_name == b.archive.file_name {
         false
     } else {
         let target = own.lock.target;

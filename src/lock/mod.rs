@@ -8,6 +8,7 @@
 //! chosen. So is a `uv.lock`, and a requirements file that pins and hashes everything.
 
 mod base;
+mod built;
 mod document;
 mod error;
 mod foreign;

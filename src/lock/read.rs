@@ -8,7 +8,7 @@ use url::Url;
 use super::document::{Node, Problem, Source};
 use super::marker::Markers;
 use super::merge::fitness;
-use super::{Base, CREATED_BY, Error, Lock};
+use super::{Base, CREATED_BY, Error, Lock, built};
 use crate::model::{
     Archive, ArchiveKind, Digest, Key, PackageName, Pin, Platform, PythonMinor, Target, Version,
     VersionSpecifiers, WheelName,
@@ -150,7 +150,7 @@ fn bases(ours: &Node<'_>) -> Result<Vec<(Option<Platform>, Base)>, Problem> {
     ours.tables("base")?.into_iter().map(base).collect()
 }
 
-struct Reader<'t> {
+pub(super) struct Reader<'t> {
     target: Target,
     markers: Markers,
     directory: Option<&'t Path>,
@@ -218,8 +218,9 @@ impl Reader<'_> {
 
     fn pin(&self, package: &Node<'_>) -> Result<Pin, Failure> {
         let name: PackageName = package.required_parsed("name")?;
+        let built = if self.foreign { None } else { built::read(self, package)? };
         for kind in ["vcs", "directory"] {
-            if package.has(kind) {
+            if package.has(kind) && built.is_none() {
                 let reason = format!("`{name}` comes from a {kind} entry, which is not supported");
                 return Err(package.problem_at(kind, reason).into());
             }
@@ -231,13 +232,14 @@ impl Reader<'_> {
             let reason = format!("`{name}` is for Python {specifiers}, not {}", self.target.python);
             return Err(package.problem_at("requires-python", reason).into());
         }
-        let (archive, direct_url) = match package.table("archive")? {
-            Some(entry) => {
+        let (archive, built, direct_url) = match (built, package.table("archive")?) {
+            (Some((archive, built, direct_url)), _) => (archive, Some(built), direct_url),
+            (None, Some(entry)) => {
                 let archive = self.archive(&entry)?;
                 let url = archive.url.clone();
-                (archive, Some(url))
+                (archive, None, Some(url))
             }
-            None => (self.best_wheel(package, &name)?, None),
+            (None, None) => (self.best_wheel(package, &name)?, None, None),
         };
         let ArchiveKind::Wheel(wheel) = &archive.kind else {
             let sdist = Some(shown(&archive.file_name));
@@ -266,6 +268,7 @@ impl Reader<'_> {
             index: index.filter(|_| direct_url.is_none()),
             direct_url,
             archive,
+            built,
             requires_python,
             dependencies: dependencies.into_iter().collect(),
         })
@@ -296,12 +299,17 @@ impl Reader<'_> {
 
     /// A file entry: where it is, and what it must hash to.
     fn archive(&self, entry: &Node<'_>) -> Result<Archive, Failure> {
-        let url = self.place(entry)?;
         if entry.has("subdirectory") {
             return Err(entry
                 .problem_at("subdirectory", "subdirectories of archives are not supported")
                 .into());
         }
+        self.file(entry)
+    }
+
+    /// The same, wherever in it the distribution is.
+    pub(super) fn file(&self, entry: &Node<'_>) -> Result<Archive, Failure> {
+        let url = self.place(entry)?;
         let file_name = file_name(entry, &url)?;
         let kind = if file_name.ends_with(".whl") {
             let wheel = file_name.parse::<WheelName>().map_err(|error| entry.problem(error.to_string()))?;
@@ -319,7 +327,7 @@ impl Reader<'_> {
     }
 
     /// The URL of a file entry; a path is relative to the lock.
-    fn place(&self, entry: &Node<'_>) -> Result<Url, Failure> {
+    pub(super) fn place(&self, entry: &Node<'_>) -> Result<Url, Failure> {
         if let Some(path) = entry.text("path")? {
             let wrong = || entry.problem_at("path", "`path` is not a usable path");
             if path.is_empty() || path.contains('\0') {

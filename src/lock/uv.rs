@@ -269,6 +269,7 @@ impl<'t> Graph<'t> {
             index,
             direct_url,
             archive,
+            built: None,
             requires_python: None,
             dependencies: dependencies
                 .iter()

@@ -9,7 +9,7 @@ use toml_edit::Value;
 use url::Url;
 
 use super::merge::{self, Entry};
-use super::{Error, Lock};
+use super::{Error, Lock, built};
 use crate::model::{Archive, Target};
 use crate::net::without_credentials;
 use crate::store::write_atomically;
@@ -97,7 +97,14 @@ fn package(out: &mut String, entry: &Entry<'_>, directory: &Path) {
         let names = entry.dependencies.iter().map(|name| format!("{{ name = {} }}", quoted(name.as_ref())));
         list(out, "dependencies", names);
     }
-    let file = |file: &Archive| archive(file, pin.direct_url.as_ref(), directory);
+    let file = |file: &Archive| file_entry(file, pin.direct_url.as_ref(), directory);
+    if let Some(built) = &pin.built {
+        if let Some(index) = &pin.index {
+            let _ = writeln!(out, "index = {}", quoted(without_credentials(index).as_str()));
+        }
+        built::write(out, pin, built, directory);
+        return;
+    }
     if pin.direct_url.is_some() {
         let _ = writeln!(out, "archive = {{ {} }}", file(&pin.archive));
         return;
@@ -117,7 +124,7 @@ fn package(out: &mut String, entry: &Entry<'_>, directory: &Path) {
 }
 
 /// Where an archive is, its size and its hash. What the user named by URL is written as the user named it.
-fn archive(archive: &Archive, direct_url: Option<&Url>, directory: &Path) -> String {
+pub(super) fn file_entry(archive: &Archive, direct_url: Option<&Url>, directory: &Path) -> String {
     let url = without_credentials(direct_url.unwrap_or(&archive.url));
     let place = match relative(&url, directory) {
         Some(path) => format!("path = {}", quoted(&path)),
@@ -131,7 +138,7 @@ fn archive(archive: &Archive, direct_url: Option<&Url>, directory: &Path) -> Str
 
 /// A `file:` URL as a path relative to `directory`, with `/` between its parts. A path that has nothing in common with
 /// the directory stays a URL.
-fn relative(url: &Url, directory: &Path) -> Option<String> {
+pub(super) fn relative(url: &Url, directory: &Path) -> Option<String> {
     if url.scheme() != "file" {
         return None;
     }

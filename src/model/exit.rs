@@ -16,6 +16,8 @@ pub enum ExitCode {
     NoResolution = 11,
     /// The lock is stale.
     StaleLock = 12,
+    /// Sources do not build.
+    Build = 13,
     /// The index or the network failed.
     Index = 20,
     /// A registry failed or refused.

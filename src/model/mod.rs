@@ -1,5 +1,6 @@
 //! The nouns that all rooms share: requirement and origin, target, digest, keys, records, exit codes.
 
+mod building;
 mod digest;
 mod exit;
 mod key;
@@ -12,13 +13,14 @@ mod time;
 mod wheel;
 mod words;
 
+pub use building::{Building, BuildingError, Said};
 pub use digest::{Digest, DigestError, Hasher, HashingReader, HashingWriter};
 pub use exit::ExitCode;
 pub use key::{Key, KeyHasher};
 pub use origin::{Origin, Warning};
 pub use pep440_rs::{Version, VersionSpecifiers};
 pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
-pub use pin::{Archive, ArchiveKind, Pin};
+pub use pin::{Archive, ArchiveKind, Built, BuiltFrom, Pin};
 pub use requirement::{Requirement, VersionOrUrl};
 pub use requirements_txt::{
     Locate, Reader, RequirementsTxt, RequirementsTxtError, Variables, parse_requirement,

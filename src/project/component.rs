@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{Error, Member, PackageMetadata, PythonRequest, Resolving, Settings};
+use super::{BaseSettings, Error, Member, PackageMetadata, PythonRequest, Resolving, Settings};
 use crate::index::Strategy;
-use crate::model::{Digest, MarkerTree, Origin, PackageName, Requirement, Warning};
+use crate::model::{Building, Digest, MarkerTree, Origin, PackageName, Requirement, Warning};
 use crate::net::redacted;
 
 /// What kind of project a directory holds.
@@ -39,6 +39,8 @@ pub struct Project {
     pub indexes: IndexSettings,
     /// How its files want it to be resolved.
     pub resolving: Resolving,
+    /// What its files say of what bases are made of.
+    pub bases: BaseSettings,
     /// The files, relative to it, that hold credentials for an index: they stay out of images.
     pub secret_files: Vec<String>,
     /// What its author should know.
@@ -238,6 +240,8 @@ pub struct IndexSettings {
     pub pins: Vec<IndexPin>,
     /// Whether a requirements file says `--pre`.
     pub pre: bool,
+    /// Which packages may be built from their sources.
+    pub building: Building,
 }
 
 /// A package that comes from one index alone, where the marker holds.
@@ -277,6 +281,7 @@ impl IndexSettings {
         }
         self.no_index |= other.no_index;
         self.pre |= other.pre;
+        self.building = std::mem::take(&mut self.building).over(&other.building);
         self.strategy = self.strategy.or(other.strategy);
         self.keyring = self.keyring.or(other.keyring);
         self.pins.extend(other.pins);

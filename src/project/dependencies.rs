@@ -106,13 +106,21 @@ pub(super) fn read_requirements(
         find_links,
         no_index,
         pre,
+        building,
     } = read_requirements_txt(file, &mut read, &|path| root.locate(path), variables)?;
     let mut dependencies = Dependencies { constraints, hashes, ..Dependencies::default() };
     for requirement in requirements {
         dependencies.push(requirement)?;
     }
-    let indexes =
-        IndexSettings { index_url, extra_index_urls, find_links, no_index, pre, ..Default::default() };
+    let indexes = IndexSettings {
+        index_url,
+        extra_index_urls,
+        find_links,
+        no_index,
+        pre,
+        building,
+        ..Default::default()
+    };
     Ok((dependencies, indexes))
 }
 

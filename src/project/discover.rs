@@ -186,6 +186,7 @@ fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result
         code: CodePackage::default(),
     }];
     settings::apply(root, None, pyproject.as_ref(), (&mut components, &[]), &mut warnings)?;
+    let bases = settings::of_bases(root, None, pyproject.as_ref())?;
     let secret_files = secret_files(root, &indexes, &mut warnings);
     Ok(Project {
         root: root.path.clone(),
@@ -196,6 +197,7 @@ fn plain(root: &Root, selection: &Selection, variables: Variables<'_>) -> Result
         assets: Vec::new(),
         indexes,
         resolving,
+        bases,
         secret_files,
         warnings,
     })
@@ -308,6 +310,7 @@ fn outerbounds(
     }
     let others: Vec<String> = unreadable.iter().flat_map(|other| [other.name.clone(), other.id()]).collect();
     settings::apply(root, Some(&toml), pyproject.as_ref(), (&mut components, &others), &mut warnings)?;
+    let bases = settings::of_bases(root, Some(&toml), pyproject.as_ref())?;
     let secret_files = secret_files(root, &indexes, &mut warnings);
     let project = Project {
         root: root.path.clone(),
@@ -318,6 +321,7 @@ fn outerbounds(
         assets: asset::assets(root)?,
         indexes,
         resolving,
+        bases,
         secret_files,
         warnings,
     };

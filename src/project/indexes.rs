@@ -13,7 +13,7 @@ use super::resolving::ResolvingTables;
 use super::source::Root;
 use super::toml::Toml;
 use super::{Error, IndexSettings};
-use crate::model::{Origin, Variables};
+use crate::model::{Building, Origin, Said, Variables};
 
 /// The indexes, and those that have a name by it.
 pub(super) fn read(
@@ -25,6 +25,7 @@ pub(super) fn read(
         no_index: tables.flag("no-index")?.unwrap_or_default(),
         strategy: tables.parsed("index-strategy")?,
         keyring: tables.string("keyring-provider")?.map(|(provider, _)| provider == "subprocess"),
+        building: building(tables)?,
         ..IndexSettings::default()
     };
     let mut named = BTreeMap::new();
@@ -34,6 +35,42 @@ pub(super) fn read(
         settings.merge(own)?;
     }
     Ok((settings, named))
+}
+
+/// Which packages may be built from their sources: `build`, `no-build` and `no-binary`, each a flag or names; uv has the
+/// names in `no-build-package` and `no-binary-package`.
+fn building(tables: &ResolvingTables<'_>) -> Result<Building, Error> {
+    let mut all = Building::default();
+    for (toml, table) in tables.all() {
+        let mut own = Building::default();
+        let words = [
+            ("build", Said::Build),
+            ("no-build", Said::NoBuild),
+            ("no-build-package", Said::NoBuild),
+            ("no-binary", Said::NoBinary),
+            ("no-binary-package", Said::NoBinary),
+        ];
+        // uv builds unless it is told not to, so it has no word for it.
+        let is_ours = table.contains(&"bakehouse");
+        for (key, said) in words.into_iter().filter(|(_, said)| is_ours || *said != Said::Build) {
+            let path = [table, &[key]].concat();
+            match toml.get(&path) {
+                Some(item) if item.is_bool() => {
+                    if toml.bool(&path)? == Some(true) {
+                        own.say_all(said);
+                    }
+                }
+                _ => {
+                    for (text, origin) in toml.strings(&path)?.unwrap_or_default() {
+                        own.say(said, text)
+                            .map_err(|error| Error::invalid(origin, format!("`{key}`: {error}")))?;
+                    }
+                }
+            }
+        }
+        all = all.over(&own);
+    }
+    Ok(all)
 }
 
 /// How the texts of a table are read.

@@ -2,6 +2,7 @@
 //! Pure: reads files below the project's root, no network, no interpreter.
 
 mod asset;
+mod base_settings;
 mod branch;
 mod code;
 mod component;
@@ -26,6 +27,7 @@ mod sources;
 mod toml;
 mod yaml;
 
+pub use base_settings::BaseSettings;
 pub use branch::Selection;
 pub use code::{
     CodeFile, CodeFileKind, CodeFiles, CodeOptions, CodeReader, LeftOut, Library, LibraryOrigin, Reason,

@@ -7,12 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use toml_edit::{Item, Value};
 
+use super::base_settings::{self, BaseSettings};
 use super::pyproject::Pyproject;
 use super::shell;
 use super::source::Root;
 use super::toml::Toml;
 use super::{Component, ComponentKind, Error};
 use crate::model::Warning;
+
+/// The tables of settings, in `obproject.toml` and in a `pyproject.toml`.
+const OBPROJECT: &[&str] = &["bakehouse"];
+const TOOL: &[&str] = &["tool", "bakehouse"];
 
 /// What somebody says of how images run. What is not said is left as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -173,6 +178,8 @@ impl Settings {
                 "components" => Ok(()),
                 // What stands in for decorators, which is read with the flows.
                 "flows" if *table == ["bakehouse"] => Ok(()),
+                // What bases are made of: see `of_bases`.
+                _ if base_settings::NAMES.contains(&key) && is_wide(toml, table) => Ok(()),
                 _ => {
                     let message = format!("`{}` means nothing here", path.join(".").escape_debug());
                     warnings.push(Warning::at(origin.clone(), message));
@@ -183,6 +190,11 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// Whether a table is one that counts for the whole project: in a file at its root, and not one of a component.
+fn is_wide(toml: &Toml, table: &[&str]) -> bool {
+    (table == OBPROJECT || table == TOOL) && !toml.file().contains('/')
 }
 
 /// A command: a string, or an array of strings.
@@ -259,8 +271,7 @@ pub(super) fn apply(
     (components, others): (&mut [Component], &[String]),
     warnings: &mut Vec<Warning>,
 ) -> Result<(), Error> {
-    const TOOL: &[&str] = &["tool", "bakehouse"];
-    let obproject = obproject.map(|toml| Tables { toml, table: &["bakehouse"] });
+    let obproject = obproject.map(|toml| Tables { toml, table: OBPROJECT });
     let pyproject = pyproject.map(|pyproject| Tables { toml: pyproject.toml(), table: TOOL });
     let files: Vec<Tables<'_>> = obproject.into_iter().chain(pyproject).collect();
     let mut wide = Settings::default();
@@ -281,6 +292,17 @@ pub(super) fn apply(
         component.run.settings = settings.over(Settings::said(component)).over(wide.clone());
     }
     Ok(())
+}
+
+/// What the project's files say of what bases are made of.
+pub(super) fn of_bases(
+    root: &Root,
+    obproject: Option<&Toml>,
+    pyproject: Option<&Pyproject>,
+) -> Result<BaseSettings, Error> {
+    let upper = obproject.map(|toml| BaseSettings::read(root, toml, OBPROJECT)).transpose()?;
+    let lower = pyproject.map(|file| BaseSettings::read(root, file.toml(), TOOL)).transpose()?;
+    Ok(upper.unwrap_or_default().over(lower.unwrap_or_default()))
 }
 
 #[cfg(test)]

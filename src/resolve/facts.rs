@@ -45,7 +45,7 @@ impl<'r> Facts<'r> {
     /// Reads the request and looks behind its direct URLs.
     pub(crate) fn new(request: &'r Request<'_>, source: &'r dyn Source) -> Result<Self, Error> {
         let environment = request.target.marker_environment();
-        let manifest = Manifest::new(request, &environment)?;
+        let manifest = Manifest::new(request, &environment, source.building())?;
         let mut this = Self {
             manifest,
             environment,

@@ -10,7 +10,7 @@ use url::Url;
 use super::ranges::{VersionSet, versions_of};
 use super::rules::Rules;
 use super::{Error, Request};
-use crate::model::{Requirement, Version, VersionOrUrl};
+use crate::model::{Building, Requirement, Version, VersionOrUrl};
 
 /// Requirements and constraints whose markers hold for the target, and what follows from them.
 pub(crate) struct Manifest<'r> {
@@ -28,7 +28,11 @@ pub(crate) struct Manifest<'r> {
 
 impl<'r> Manifest<'r> {
     /// Reads a request for its target.
-    pub(crate) fn new(request: &'r Request<'_>, environment: &MarkerEnvironment) -> Result<Self, Error> {
+    pub(crate) fn new(
+        request: &'r Request<'_>,
+        environment: &MarkerEnvironment,
+        building: Building,
+    ) -> Result<Self, Error> {
         let applies = |requirement: &&Requirement| requirement.pep508.evaluate_markers(environment, &[]);
         let mut overrides: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for requirement in request.overrides {
@@ -105,6 +109,7 @@ impl<'r> Manifest<'r> {
             hashes: request.hashes.clone(),
             preferences: request.preferences.clone(),
             installed,
+            building,
         });
         Ok(Self { requirements, constraints, overrides, urls, rules })
     }

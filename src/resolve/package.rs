@@ -58,6 +58,10 @@ pub(crate) enum Reason {
     NoFiles,
     /// There is a source distribution, but no wheel.
     OnlySdist,
+    /// There is a source distribution of a form that is no longer made.
+    SdistFormat,
+    /// Its wheels do not count, and it may not be built.
+    NoBinary,
     /// There are wheels, but none for the target.
     NoFittingWheel,
     /// It needs a newer Python.
@@ -85,6 +89,12 @@ impl fmt::Display for Reason {
             Self::UnknownPackage => f.write_str("is not on any index"),
             Self::NoFiles => f.write_str("has no files"),
             Self::OnlySdist => f.write_str("has only a source distribution, no wheel"),
+            Self::SdistFormat => {
+                f.write_str("has only a source distribution that is neither .tar.gz nor .zip")
+            }
+            Self::NoBinary => {
+                f.write_str("has wheels, which do not count (no-binary), and no source distribution")
+            }
             Self::NoFittingWheel => f.write_str("has no wheel for the target"),
             Self::Python(specifiers) => write!(f, "requires Python {specifiers}"),
             Self::Yanked => f.write_str("was yanked"),

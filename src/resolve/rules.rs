@@ -12,7 +12,7 @@ use super::options::{PrereleaseMode, Strategy};
 use super::package::Reason;
 use super::ranges::{VersionSet, python_is_new_enough};
 use crate::index::{Files, Metadata, ReleaseFile, Releases};
-use crate::model::{ArchiveKind, Digest, Target, Timestamp, Version};
+use crate::model::{ArchiveKind, Building, Digest, Target, Timestamp, Version};
 
 /// The mode, applied to one package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub(crate) struct Rules {
     pub(crate) preferences: BTreeMap<PackageName, Version>,
     /// What is there already and may be taken.
     pub(crate) installed: BTreeMap<PackageName, Arc<Metadata>>,
+    /// Which packages may be built from their sources.
+    pub(crate) building: Building,
 }
 
 impl Rules {
@@ -73,13 +75,28 @@ impl Rules {
                 note(6, reason);
                 continue;
             }
-            let ArchiveKind::Wheel(wheel) = &file.archive.kind else {
-                note(1, Reason::OnlySdist);
-                continue;
-            };
-            let Some(rank) = self.target.wheel_rank(wheel) else {
-                note(2, Reason::NoFittingWheel);
-                continue;
+            // A wheel goes before what must be built to become one.
+            let (rank, build) = match &file.archive.kind {
+                ArchiveKind::Wheel(wheel) => match self.target.wheel_rank(wheel) {
+                    None => {
+                        note(2, Reason::NoFittingWheel);
+                        continue;
+                    }
+                    Some(_) if self.building.refuses_wheels(name) && releases.index_of(file).is_some() => {
+                        note(3, Reason::NoBinary);
+                        continue;
+                    }
+                    Some(rank) => (Some(rank), Some(&wheel.build)),
+                },
+                ArchiveKind::Sdist if !self.building.allows(name) => {
+                    note(1, Reason::OnlySdist);
+                    continue;
+                }
+                ArchiveKind::Sdist if !is_readable(&file.archive.file_name) => {
+                    note(1, Reason::SdistFormat);
+                    continue;
+                }
+                ArchiveKind::Sdist | ArchiveKind::Sources => (None, None),
             };
             if let Some(specifiers) = &file.requires_python
                 && !python_is_new_enough(specifiers, &self.python)
@@ -95,7 +112,8 @@ impl Rules {
                 note(5, Reason::Hash);
                 continue;
             }
-            let order = (releases.rank(file), rank, Reverse(&wheel.build), &file.archive.file_name);
+            let order =
+                (releases.rank(file), rank.unwrap_or(u32::MAX), Reverse(build), &file.archive.file_name);
             if best.as_ref().is_none_or(|(known, _)| order < *known) {
                 best = Some((order, position));
             }
@@ -120,6 +138,11 @@ impl Rules {
             _ => Prereleases::IfNecessary,
         }
     }
+}
+
+/// Whether a source distribution is of a form that is still made.
+fn is_readable(file_name: &str) -> bool {
+    [".tar.gz", ".tgz", ".zip"].iter().any(|extension| file_name.ends_with(extension))
 }
 
 /// Why a file counts as not there yet, if it does. What does not come from an index has no time of upload.

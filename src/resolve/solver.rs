@@ -293,6 +293,7 @@ impl Chosen {
                 index: candidates.releases().index_of(file).cloned(),
                 direct_url: url.map(recorded),
                 archive: file.archive.clone(),
+                built: None,
                 requires_python,
                 dependencies: dependencies
                     .into_iter()

@@ -1,5 +1,6 @@
 //! Where the solver gets its facts from: a small blocking interface, and the real index behind it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pep508_rs::PackageName;
@@ -7,8 +8,8 @@ use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
-use crate::index::{self, Index, Metadata, ReleaseFile, Releases};
-use crate::model::Archive;
+use crate::index::{self, Builder, Index, Metadata, ReleaseFile, Releases};
+use crate::model::{Archive, ArchiveKind, Building};
 use crate::net;
 
 /// Why a fact is not to be had.
@@ -38,6 +39,11 @@ pub trait Source: Send + Sync {
     /// The archive behind a direct URL, with its metadata.
     fn direct(&self, name: &PackageName, url: &Url) -> Result<(Archive, Arc<Metadata>), Fault>;
 
+    /// Which packages may be built from their sources, so that their metadata is to be had.
+    fn building(&self) -> Building {
+        Building::default()
+    }
+
     /// Announces that the releases of a package will be wanted, and then the metadata of the file that `choose` names.
     fn expect_releases(&self, name: &PackageName, choose: Choose) {
         let _ = (name, choose);
@@ -51,9 +57,9 @@ pub trait Source: Send + Sync {
 
 /// The indexes of a run as a source. One serves any number of resolutions, at once or in turn, and asks for each fact
 /// once. Dropped, it stops what it is still fetching ahead.
-#[derive(Debug)]
 pub struct IndexSource {
     index: Index,
+    builder: Option<Arc<dyn Builder>>,
     runtime: Handle,
     ahead: Mutex<JoinSet<()>>,
     guesses: Mutex<Vec<AbortHandle>>,
@@ -62,7 +68,13 @@ pub struct IndexSource {
 impl IndexSource {
     /// A source that fetches on `runtime`.
     pub fn new(index: Index, runtime: Handle) -> Self {
-        Self { index, runtime, ahead: Mutex::default(), guesses: Mutex::default() }
+        Self { index, builder: None, runtime, ahead: Mutex::default(), guesses: Mutex::default() }
+    }
+
+    /// The same, with somebody who looks into sources, and builds them where they do not tell their metadata.
+    pub fn with_builder(mut self, builder: Arc<dyn Builder>) -> Self {
+        self.builder = Some(builder);
+        self
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -82,6 +94,10 @@ impl Source for IndexSource {
     }
 
     fn metadata(&self, file: &ReleaseFile) -> Result<Arc<Metadata>, Fault> {
+        if let (ArchiveKind::Sdist, Some(builder)) = (&file.archive.kind, &self.builder) {
+            // Who allows a build wants to know why it fails; another version is no answer to that.
+            return self.runtime.block_on(builder.metadata(file)).map_err(Fault::Failed);
+        }
         self.runtime.block_on(self.index.metadata(file)).map_err(|error| {
             if error.is_unusable_file() || is_gone(&error) {
                 Fault::Unusable(error.to_string())
@@ -92,7 +108,15 @@ impl Source for IndexSource {
     }
 
     fn direct(&self, name: &PackageName, url: &Url) -> Result<(Archive, Arc<Metadata>), Fault> {
-        self.runtime.block_on(self.index.url_archive(name, url)).map_err(Fault::Failed)
+        let looked = match &self.builder {
+            Some(builder) if index::names_sources(url) => self.runtime.block_on(builder.direct(name, url)),
+            _ => self.runtime.block_on(self.index.url_archive(name, url)),
+        };
+        looked.map_err(Fault::Failed)
+    }
+
+    fn building(&self) -> Building {
+        self.builder.as_ref().map(|builder| builder.building().clone()).unwrap_or_default()
     }
 
     fn expect_releases(&self, name: &PackageName, choose: Choose) {
@@ -110,7 +134,15 @@ impl Source for IndexSource {
     fn expect_metadata(&self, files: Vec<ReleaseFile>) {
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         guesses.retain(|guess| !guess.is_finished());
-        guesses.extend(files.into_iter().map(|file| self.index.prefetch_metadata(&self.runtime, file)));
+        // Nothing is built on a guess.
+        let wheels = files.into_iter().filter(|file| file.archive.kind != ArchiveKind::Sdist);
+        guesses.extend(wheels.map(|file| self.index.prefetch_metadata(&self.runtime, file)));
+    }
+}
+
+impl fmt::Debug for IndexSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IndexSource").field(&self.index).finish()
     }
 }
 

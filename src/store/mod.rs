@@ -11,8 +11,10 @@
 //! file that a crash cut short counts as absent.
 
 mod blob;
+mod directory;
 
 pub use blob::{Blob, BlobWriter};
+pub use directory::TemporaryDirectory;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -122,6 +124,11 @@ impl Store {
         writer.finish(Some(&digest))
     }
 
+    /// A new directory for work of which only results are kept; what is in it is gone when it is dropped.
+    pub fn temporary_directory(&self) -> Result<TemporaryDirectory, Error> {
+        TemporaryDirectory::new(&self.temporary_path())
+    }
+
     /// The bytes of a record, if there is one.
     pub fn read(&self, kind: &str, key: &Key) -> Result<Option<Vec<u8>>, Error> {
         let path = self.record_path(kind, key);
@@ -177,11 +184,16 @@ impl Store {
         self.root.join(kind).join(&hex[..2]).join(hex)
     }
 
-    /// A new, locked temporary file.
-    fn temporary(&self) -> Result<(File, PathBuf), Error> {
+    /// A path that nobody else uses.
+    fn temporary_path(&self) -> PathBuf {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let unique = std::ptr::from_ref(self).addr();
-        let path = self.root.join("tmp").join(format!("{}-{unique:x}-{number}", std::process::id()));
+        self.root.join("tmp").join(format!("{}-{unique:x}-{number}", std::process::id()))
+    }
+
+    /// A new, locked temporary file.
+    fn temporary(&self) -> Result<(File, PathBuf), Error> {
+        let path = self.temporary_path();
         let file = File::options()
             .read(true)
             .write(true)
@@ -214,7 +226,7 @@ impl Store {
                 .and_then(|m| m.modified())
                 .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > SWEEP_AGE));
             if old && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
-                let _ = fs::remove_file(entry.path());
+                let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
             }
         }
     }

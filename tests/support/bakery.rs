@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use bakehouse::model::Digest;
 use serde_json::{Value, json};
@@ -85,14 +86,20 @@ impl World {
 
     /// The program, with the world's index, base and store and nothing of the caller's settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare_command(arguments);
+        if !arguments.contains(&"--base") {
+            command.arg("--base").arg(format!("oci:{}", self.base().display()));
+        }
+        command
+    }
+
+    /// The same without a base.
+    pub fn bare_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bakehouse"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.path("home"));
         let (subcommand, rest) = arguments.split_first().unwrap();
         command.arg(subcommand).arg(self.project()).args(["--format", "json"]);
         command.arg("--index-url").arg(self.index.url("/simple/").as_str());
-        if !rest.contains(&"--base") {
-            command.arg("--base").arg(format!("oci:{}", self.base().display()));
-        }
         if !rest.contains(&"--cache-dir") {
             command.arg("--cache-dir").arg(self.path("store"));
         }
@@ -240,6 +247,51 @@ pub fn write_layout_for(architecture: &str, path: &Path, files: &[(&str, &str, u
     fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
 }
 
+/// A layout with `deb://bookworm` and nothing else, as an image to build on; made by the program if it is not there.
+pub fn debian_layout() -> PathBuf {
+    static ONE_MAKES_IT: Mutex<()> = Mutex::new(());
+    let _making = ONE_MAKES_IT.lock().unwrap();
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let path =
+        std::env::var_os("BAKEHOUSE_TEST_BASE").map_or_else(|| target.join("debian-bookworm"), PathBuf::from);
+    if path.join("index.json").exists() {
+        return path;
+    }
+    let world = World::plain(&[]);
+    let made = path.with_extension(format!("{}", std::process::id()));
+    let output = format!("oci:{}", made.display());
+    let report = world.succeed(&["build", "--base", "deb://bookworm", "--output", &output]);
+    let base = layers(&report).iter().filter(|layer| layer["role"] == "base").count();
+    // The layers above the base are taken off again, and what the image says of them.
+    let blob = |descriptor: &Value| {
+        made.join("blobs/sha256")
+            .join(descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap())
+    };
+    let read = |path: &Path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap();
+    let put = |descriptor: &mut Value, document: &Value| {
+        let text = document.to_string();
+        descriptor["digest"] = json!(Digest::of(text.as_bytes()));
+        descriptor["size"] = json!(text.len());
+        fs::write(blob(descriptor), text).unwrap();
+    };
+    let mut index = read(&made.join("index.json"));
+    let mut manifest = read(&blob(&index["manifests"][0]));
+    let mut config = read(&blob(&manifest["config"]));
+    let above: Vec<_> = manifest["layers"].as_array_mut().unwrap().drain(base..).collect();
+    above.iter().for_each(|layer| fs::remove_file(blob(layer)).unwrap());
+    config["rootfs"]["diff_ids"].as_array_mut().unwrap().truncate(base);
+    config["history"].as_array_mut().unwrap().truncate(base);
+    let path_variable = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    config["config"] = json!({"Env": [path_variable, "LANG=C.UTF-8"], "Cmd": ["python3"]});
+    put(&mut manifest["config"], &config);
+    manifest.as_object_mut().unwrap().remove("annotations");
+    put(&mut index["manifests"][0], &manifest);
+    index["manifests"][0].as_object_mut().unwrap().remove("annotations");
+    fs::write(made.join("index.json"), index.to_string()).unwrap();
+    fs::rename(&made, &path).unwrap();
+    path
+}
+
 /// The digests of all images of a report, by component.
 pub fn digests(report: &Value) -> BTreeMap<String, String> {
     let images = report["images"].as_array().unwrap();
@@ -355,22 +407,12 @@ pub fn in_root(root: &Path, user: Option<&str>, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A base image of Debian's packages with a real Python.
-pub fn debian() -> PathBuf {
-    made("debian-bookworm", "debian-base")
-}
-
-/// A base image with a real Python whose C library is musl.
-pub fn musl() -> PathBuf {
-    made("musl-base", "musl-base")
-}
-
-/// A layout in `target`, made by a script where it is not there.
-fn made(name: &str, by: &str) -> PathBuf {
+/// A base image with a real Python whose C library is musl, in `target`; made where it is not there.
+pub fn musl_layout() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = root.join("target").join(name);
+    let path = root.join("target/musl-base");
     if !path.join("index.json").exists() {
-        assert!(Command::new(root.join("scripts").join(by)).arg(&path).status().unwrap().success(), "{by}");
+        assert!(Command::new(root.join("scripts/musl-base")).arg(&path).status().unwrap().success());
     }
     path
 }

@@ -1,7 +1,8 @@
 //! Records in a registry, by which a machine that has nothing finds what others made.
 //!
 //! They are images in one repository, under tags of their own: `e1-KEY` names all layers of an environment, `l1-KEY` one
-//! layer of distributions, `b1-KEY` tells what is inside a base image. [`document`] has their form.
+//! layer of distributions, `d1-KEY` those of a base made of packages, `b1-KEY` tells what is inside a base image.
+//! [`document`] has their form.
 //!
 //! Whoever may write to the repository is trusted as to what is in a layer; everything that can be checked is: digests,
 //! sizes, diff IDs, that a record is about what it was asked for, and that the blobs are there. A record that is wrong
@@ -61,6 +62,24 @@ pub struct LayerRecord {
     pub layer: Layer,
     /// The files of each of its pieces: they tell whether it collides with others.
     pub files: Vec<Vec<InstalledFile>>,
+}
+
+/// What is known of a base that was made of packages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeRecord {
+    /// Its layers, lowest first.
+    pub layers: Vec<Layer>,
+    /// What is inside it.
+    pub contents: Contents,
+}
+
+/// The key of a base made of packages: a hash of its layers, which follow from the lock of the base alone.
+pub fn made_key(layers: impl IntoIterator<Item = Key>) -> Key {
+    let mut key = KeyHasher::new("made-base/1");
+    for layer in layers {
+        key.text(&layer.to_string());
+    }
+    key.finish()
 }
 
 /// The key of an environment: a hash of its planned layers, which follow from the lock alone, and of its skeleton.
@@ -159,6 +178,16 @@ impl Records {
     /// What is inside a base image. Nothing in it can be checked, so it is not asked for where records are verified.
     pub async fn base(&self, store: &Store, key: &Key) -> Option<Contents> {
         if self.verify { None } else { self.find(store, &base_tag(key), |_: &Contents, _| true).await }
+    }
+
+    /// The record of a base made of packages. Where records are verified, it does not tell what is inside.
+    pub async fn made(&self, store: &Store, key: &Key) -> Option<(Vec<Layer>, Option<Contents>)> {
+        let check = |record: &MadeRecord, parts: &[Part]| {
+            let named: Vec<Part> = record.layers.iter().map(Part::from).collect();
+            named == parts && record.layers.iter().all(Layer::is_consistent)
+        };
+        let MadeRecord { layers, contents } = self.find(store, &made_tag(key), check).await?;
+        Some((layers, (!self.verify).then_some(contents)))
     }
 
     /// Whether a layer that a record names can be used: a registry's garbage collection may have taken it.
@@ -293,6 +322,10 @@ fn environment_tag(key: &Key) -> String {
 
 fn layer_tag(key: &Key) -> String {
     format!("l1-{key}")
+}
+
+fn made_tag(key: &Key) -> String {
+    format!("d1-{key}")
 }
 
 fn base_tag(key: &Key) -> String {

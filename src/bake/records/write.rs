@@ -7,13 +7,16 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 
 use super::document::{Document, Part};
-use super::{EnvironmentRecord, LayerRecord, Records, base_tag, environment_tag, layer_tag};
+use super::{
+    EnvironmentRecord, LayerRecord, MadeRecord, Records, base_tag, environment_tag, layer_tag, made_key,
+    made_tag,
+};
 use crate::bake::assemble::{Environment, Made, Remembered};
 use crate::bake::context::Context;
 use crate::bake::report::LayerOrigin;
 use crate::bake::{Error, with_causes};
-use crate::base::Contents;
-use crate::layer;
+use crate::base::{Base, Contents};
+use crate::layer::{self, Layer};
 use crate::model::{Digest, Key};
 use crate::registry::{self, Repository};
 
@@ -66,6 +69,44 @@ impl Records {
         self.tell(write.await);
     }
 
+    /// Writes the record of a base that was made of packages, once a run: on another machine, it need not be made again,
+    /// nor need the packages be there. `delivered` has its layers.
+    pub async fn write_made(
+        &self,
+        context: &Context<'_>,
+        base: &Base,
+        delivered: Option<&Repository>,
+    ) -> Result<(), Error> {
+        let Some(layers) = base.made() else { return Ok(()) };
+        let key = made_key(layers.iter().map(|layer| layer.key));
+        let write = || async {
+            self.tell(self.try_made(context, &key, base, layers, delivered).await);
+            Ok(())
+        };
+        self.written.get(key, write).await
+    }
+
+    async fn try_made(
+        &self,
+        context: &Context<'_>,
+        key: &Key,
+        base: &Base,
+        layers: &[Arc<Layer>],
+        delivered: Option<&Repository>,
+    ) -> Result<(), Failure> {
+        let contents = base.contents.clone();
+        let record = MadeRecord { layers: layers.iter().map(|layer| (**layer).clone()).collect(), contents };
+        let parts: Vec<Part> = record.layers.iter().map(Part::from).collect();
+        let tag = made_tag(key);
+        let found = self.repository.manifest(&tag).await.unwrap_or_default();
+        let document = Document::new(&tag, &record, &parts, self.key.as_ref())?;
+        if found.is_some_and(|manifest| manifest.digest == document.digest()) {
+            return Ok(());
+        }
+        try_join_all(layers.iter().map(|layer| self.push_layer(context, layer, delivered))).await?;
+        self.put(&tag, &record, &parts).await
+    }
+
     async fn try_environment(
         &self,
         context: &Context<'_>,
@@ -104,16 +145,25 @@ impl Records {
         for piece in &layer.pieces {
             files.extend(layer::fragment_files(&context.store, &piece.key)?);
         }
-        let (store, content) = (Arc::clone(&context.store), Arc::clone(layer));
-        let open = move || Ok(Box::new(layer::open(&store, &content).map_err(io::Error::other)?) as _);
-        {
-            let _permit = context.deliveries.acquire().await;
-            self.repository.push_blob(&layer.digest, layer.size, delivered, open).await?;
-        }
+        self.push_layer(context, layer, delivered).await?;
         if files.len() == layer.pieces.len() {
             let record = LayerRecord { layer: (**layer).clone(), files };
             self.put(&layer_tag(&layer.key), &record, &[Part::from(&**layer)]).await?;
         }
+        Ok(())
+    }
+
+    /// Brings the bytes of a layer into the repository.
+    async fn push_layer(
+        &self,
+        context: &Context<'_>,
+        layer: &Arc<Layer>,
+        delivered: Option<&Repository>,
+    ) -> Result<(), Failure> {
+        let (store, content) = (Arc::clone(&context.store), Arc::clone(layer));
+        let open = move || Ok(Box::new(layer::open(&store, &content).map_err(io::Error::other)?) as _);
+        let _permit = context.deliveries.acquire().await;
+        self.repository.push_blob(&layer.digest, layer.size, delivered, open).await?;
         Ok(())
     }
 

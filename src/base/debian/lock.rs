@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::error::Error;
 use super::{Recipe, relation, version};
-use crate::model::{Digest, Platform};
+use crate::model::{Digest, Platform, PythonMinor};
+use crate::net;
 
 /// The file's name, at the root of a project.
 pub const LOCK_FILE: &str = "bakehouse-base.toml";
@@ -75,11 +77,41 @@ pub struct LockedBase {
     pub packages: Vec<LockedPackage>,
 }
 
+/// An archive with a Python that a base lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedPython {
+    /// The full version.
+    pub version: String,
+    /// The platform.
+    pub platform: Platform,
+    /// Where it was found: a URL without credentials, or a path, relative to the project's root if it is below that.
+    pub archive: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its hash.
+    pub sha256: Digest,
+}
+
+impl LockedPython {
+    /// The version without its last number.
+    pub fn minor(&self) -> PythonMinor {
+        let mut numbers = self.version.split('.').map(|number| number.parse().unwrap_or(0));
+        PythonMinor { major: numbers.next().unwrap_or(0), minor: numbers.next().unwrap_or(0) }
+    }
+
+    /// Where it was found, as messages have it.
+    pub fn shown(&self) -> String {
+        self.archive.parse::<Url>().map_or_else(|_| self.archive.clone(), |url| net::redacted(&url))
+    }
+}
+
 /// A project's bases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BaseLock {
-    /// One for each recipe, sorted.
+    /// One for each suite and platform, sorted.
     pub bases: Vec<LockedBase>,
+    /// One for each minor version and platform, sorted.
+    pub pythons: Vec<LockedPython>,
 }
 
 #[derive(Deserialize)]
@@ -88,6 +120,19 @@ struct RawLock {
     version: i64,
     #[serde(default)]
     base: Vec<RawBase>,
+    #[serde(default)]
+    python: Vec<RawPython>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPython {
+    version: String,
+    platform: String,
+    archive: String,
+    size: u64,
+    #[serde(deserialize_with = "hex")]
+    sha256: Digest,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +171,14 @@ impl BaseLock {
             }
             lock.insert(LockedBase { recipe, packages });
         }
+        for RawPython { version, platform, archive, size, sha256 } in raw.python {
+            let platform: Platform = platform.parse().map_err(|error| bad(format!("{error}")))?;
+            let numbers = version.split('.').filter(|number| number.parse::<u8>().is_ok()).count();
+            if numbers != 3 || version.matches('.').count() != 2 || archive.is_empty() {
+                return Err(bad(format!("`{}` is no Python in an archive", version.escape_debug())));
+            }
+            lock.insert_python(LockedPython { version, platform, archive, size, sha256 });
+        }
         Ok(lock)
     }
 
@@ -134,18 +187,27 @@ impl BaseLock {
         self.bases.iter().find(|base| base.recipe == *recipe)
     }
 
-    /// Adds a base, in the place of one for the same recipe.
+    /// Adds a base, in the place of one for the same suite and platform: a project has one of them.
     pub fn insert(&mut self, base: LockedBase) {
-        self.bases.retain(|known| known.recipe != base.recipe);
+        let place = |recipe: &Recipe| (recipe.suite.clone(), recipe.platform);
+        self.bases.retain(|known| place(&known.recipe) != place(&base.recipe));
         self.bases.push(base);
         self.bases.sort_by(|a, b| a.recipe.cmp(&b.recipe));
+    }
+
+    /// Adds a Python, in the place of one of the same minor version and platform.
+    pub fn insert_python(&mut self, python: LockedPython) {
+        let place = |python: &LockedPython| (python.platform, python.minor());
+        self.pythons.retain(|known| place(known) != place(&python));
+        self.pythons.push(python);
+        self.pythons.sort_by_key(place);
     }
 
     /// The file's text: a line a package.
     pub fn to_toml(&self) -> String {
         let mut text = String::from(
-            "# The Debian packages of the base image, written by bakehouse. Keep this file with the project: builds use\n\
-             # exactly these packages until `bakehouse lock --upgrade`.\n",
+            "# What the base image is made of, written by bakehouse. Keep this file with the project: builds use exactly\n\
+             # these packages and archives until `bakehouse lock --upgrade`.\n",
         );
         let _ = writeln!(text, "version = {VERSION}");
         for LockedBase { recipe, packages } in &self.bases {
@@ -164,6 +226,14 @@ impl BaseLock {
                 );
             }
             text.push_str("]\n");
+        }
+        for LockedPython { version, platform, archive, size, sha256 } in &self.pythons {
+            let archive = toml_edit::Value::from(archive.as_str());
+            let _ = write!(
+                text,
+                "\n[[python]]\nversion = \"{version}\"\nplatform = \"{platform}\"\narchive = {archive}\nsize = {size}\nsha256 = \"{}\"\n",
+                sha256.hex()
+            );
         }
         text
     }
@@ -204,6 +274,18 @@ mod tests {
             let packages = vec![package("libc6", Part::System), package("python3", Part::Python)];
             lock.insert(LockedBase { recipe, packages });
         }
+        for (version, archive) in
+            [("3.12.5", "https://mirror.example/a+b.tar.gz"), ("3.14.0", "odd \"name\".tar")]
+        {
+            let (archive, sha256) = (archive.to_owned(), Digest::of(version.as_bytes()));
+            lock.insert_python(LockedPython {
+                version: version.to_owned(),
+                platform,
+                archive,
+                size: 1,
+                sha256,
+            });
+        }
         let text = lock.to_toml();
         assert_eq!(BaseLock::parse(&text, "x").unwrap(), lock);
         let recipe = Recipe::new("trixie", platform, &[], true).unwrap();
@@ -213,6 +295,7 @@ mod tests {
             ("name = \"libc6\"", "name = \"../x\""),
             ("version = 1", "version = 2"),
             ("linux/amd64", "linux/vax"),
+            ("3.12.5", "3.12"),
         ] {
             let error = BaseLock::parse(&text.replacen(from, to, 1), "x").unwrap_err();
             assert_eq!(error.exit_code(), crate::model::ExitCode::StaleLock, "{to}");

@@ -34,6 +34,8 @@ pub struct Mirrors {
     pub main: Url,
     /// The archive of security updates.
     pub security: Url,
+    /// The suite of security updates, if it is not called as Debian calls it: `bookworm-security`.
+    pub security_suite: Option<String>,
     /// An archive that keeps what has left the others, if one is named: `/pool/…` is looked for below it.
     pub snapshot: Option<Url>,
     /// The keys that release files are signed with.
@@ -57,7 +59,7 @@ impl Mirrors {
             url.set_path(&path);
             url
         });
-        Ok(Self { main, security, snapshot, keys })
+        Ok(Self { main, security, security_suite: None, snapshot, keys })
     }
 
     fn archive(&self, security: bool) -> &Url {
@@ -78,7 +80,9 @@ impl Reader<'_> {
         let mut candidates = Candidates::default();
         self.add(recipe, &recipe.suite, false, &mut candidates).await?;
         if recipe.security {
-            self.add(recipe, &format!("{}-security", recipe.suite), true, &mut candidates).await?;
+            let suite = format!("{}-security", recipe.suite);
+            let suite = self.mirrors.security_suite.as_ref().unwrap_or(&suite);
+            self.add(recipe, suite, true, &mut candidates).await?;
         }
         Ok(candidates)
     }

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 pub use error::Error;
-pub use lock::{BaseLock, LOCK_FILE, LockedBase, LockedPackage, Part};
+pub use lock::{BaseLock, LOCK_FILE, LockedBase, LockedPackage, LockedPython, Part};
 pub use mirror::Mirrors;
 pub use release::Keys;
 
@@ -113,21 +113,40 @@ pub async fn make(
     client: &net::Client,
     store: &Arc<Store>,
 ) -> Result<Made, Error> {
-    let plan = Plan::of(locked);
-    let mut layers = plan.stored(store)?;
-    if layers.is_none() {
-        let reader = Reader { mirrors, client, store };
-        let fetched = stream::iter(&locked.packages)
-            .map(|package| fetch(&reader, store, package))
-            .buffer_unordered(DOWNLOADS)
-            .try_collect::<Vec<_>>();
-        let fragments: BTreeMap<Key, (Fragment, Facts)> =
-            fetched.await?.into_iter().map(|(fragment, facts)| (fragment.key, (fragment, facts))).collect();
-        let (store, plan) = (Arc::clone(store), plan.clone());
-        let made = tokio::task::spawn_blocking(move || plan.assemble(&store, &fragments));
-        layers = Some(made.await.map_err(Error::Worker)??);
+    if let Some(made) = stored(locked, store)? {
+        return Ok(made);
     }
-    image(locked, &plan, layers.unwrap_or_default())
+    let plan = Plan::of(locked);
+    let reader = Reader { mirrors, client, store };
+    let fetched = stream::iter(&locked.packages)
+        .map(|package| fetch(&reader, store, package))
+        .buffer_unordered(DOWNLOADS)
+        .try_collect::<Vec<_>>();
+    let fragments: BTreeMap<Key, (Fragment, Facts)> =
+        fetched.await?.into_iter().map(|(fragment, facts)| (fragment.key, (fragment, facts))).collect();
+    let (store, planned) = (Arc::clone(store), plan.clone());
+    let made = tokio::task::spawn_blocking(move || planned.assemble(&store, &fragments));
+    image(locked, &plan, made.await.map_err(Error::Worker)??)
+}
+
+/// The image of exactly the packages of a lock, if all its layers are in the store.
+pub fn stored(locked: &LockedBase, store: &Store) -> Result<Option<Made>, Error> {
+    let plan = Plan::of(locked);
+    plan.stored(store)?.map(|layers| image(locked, &plan, layers)).transpose()
+}
+
+/// The image of exactly the packages of a lock, whose layers somebody made before; `None` if they are others.
+pub fn recalled(locked: &LockedBase, layers: &[Layer]) -> Result<Option<Made>, Error> {
+    let plan = Plan::of(locked);
+    if !layers.iter().map(|layer| layer.key).eq(plan.keys()) {
+        return Ok(None);
+    }
+    image(locked, &plan, layers.iter().cloned().map(Arc::new).collect()).map(Some)
+}
+
+/// The keys of the layers that a lock's image has: they follow from the lock alone.
+pub fn layer_keys(locked: &LockedBase) -> Vec<Key> {
+    Plan::of(locked).keys().collect()
 }
 
 async fn fetch(
@@ -197,9 +216,13 @@ impl Plan {
         Self { parts }
     }
 
+    fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.parts.iter().map(|part| layer_key(&part.keys()))
+    }
+
     /// The layers, if all of them are in the store.
     fn stored(&self, store: &Store) -> Result<Option<Vec<Arc<Layer>>>, Error> {
-        let stored = self.parts.iter().map(|part| stored_layer(store, &layer_key(&part.keys())));
+        let stored = self.keys().map(|key| stored_layer(store, &key));
         let stored: Option<Vec<_>> = stored.collect::<Result<_, _>>()?;
         Ok(stored.map(|layers| layers.into_iter().map(Arc::new).collect()))
     }

@@ -9,7 +9,7 @@ use super::deb::Deb;
 use super::error::Error;
 use super::lock::LockedPackage;
 use crate::base::archive::{EntryKind, Fault};
-use crate::layer::{Attributes, EntryWriter, Fragment, entries_key, stored_fragment};
+use crate::layer::{self, Attributes, EntryWriter, Fragment, entries_key, stored_fragment};
 use crate::model::{Key, KeyHasher};
 use crate::store::{Blob, Store};
 
@@ -77,6 +77,11 @@ pub(super) fn build(store: &Store, package: &LockedPackage, deb: &Blob) -> Resul
     let key = key(package);
     let mut writer = EntryWriter::create(store, key)?;
     let facts = unpack(&mut writer, package, deb).map_err(|stop| match stop {
+        // A name or a link that no layer may have: the project has no part in it.
+        Stop::Error(Error::Layer(layer::Error::Path { path, reason })) => {
+            let shown: String = path.escape_debug().take(200).collect();
+            Error::Package { name: package.name.clone(), problem: format!("`{shown}`: {reason}") }
+        }
         Stop::Error(error) => error,
         Stop::Fault(Fault::Refused(problem)) => Error::Package { name: package.name.clone(), problem },
         Stop::Fault(Fault::Io(source)) => Error::Read { name: package.name.clone(), source },

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pep508_rs::PackageName;
 use url::Url;
 
+use super::building::{Building, Said};
 use super::digest::Digest;
 use super::origin::Origin;
 use super::requirement::{Requirement, VersionOrUrl};
@@ -38,6 +39,8 @@ pub struct RequirementsTxt {
     pub no_index: bool,
     /// Whether `--pre` is said.
     pub pre: bool,
+    /// What `--only-binary` and `--no-binary` say.
+    pub building: Building,
 }
 
 /// How the text of a file is had: the file's name, and the line that includes it (`None` for the first file).
@@ -155,8 +158,11 @@ impl<'a, E: From<RequirementsTxtError>> Parser<'a, E> {
                 }
                 "--no-index" => self.out.no_index = true,
                 "--pre" => self.out.pre = true,
-                // Wheels are all that is ever installed.
-                "--only-binary" => drop(value()?),
+                "--only-binary" | "--no-binary" => {
+                    let said = if name == "--only-binary" { Said::NoBuild } else { Said::NoBinary };
+                    let told = self.out.building.say(said, &value()?);
+                    told.map_err(|error| invalid(error.to_string()))?;
+                }
                 _ => return Err(unsupported(origin, &name).into()),
             }
         }

@@ -147,8 +147,8 @@ impl<'f> Words<'f> {
         let newest = self.newest_usable(name);
         match sdist {
             Some(sdist) => format!(
-                "only wheels are installed: require a version of {name} that has one for the target{newest}, \
-                 or build {sdist} into a wheel and offer that on an index of yours"
+                "require a version of {name} that has a wheel for the target{newest}, or let {sdist} be built: \
+                 `--build {name}`, `build = [\"{name}\"]` in [tool.bakehouse], or a wheel of it that you built on an index of yours"
             ),
             None => format!("require a version of {name} that has a wheel for the target{newest}"),
         }
