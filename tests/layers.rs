@@ -267,8 +267,8 @@ fn the_bytes_are_these_for_ever() {
     assert_eq!(
         (layer.key.to_string().as_str(), layer.digest.hex().as_str(), layer.diff_id.hex().as_str()),
         (
-            "0061e038e249c165755ae024ff848b13698452a54def7ef8205dae2af6a9498c",
-            "5068922b6a9f8681c372a0dfecc513018d493ab67cbc50e5ca5d6f437cc2926d",
+            "03d139a9ed6399d1fdfffa22d307927a81e77182f8b760ad5fcbfa1f9bde601d",
+            "bcb46591d340c52793e72aea797f225f742c0e17c594e47184d884e71bdf0dd2",
             "ba4937bfaf960da560c83fd523d615f25907d2f0f0ebbe7ffff064aa40140de2",
         )
     );

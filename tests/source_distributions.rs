@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use bakery::World;
-use sdist::Sdist;
+use sdist::{Sdist, file_of};
 use wheel::{BuiltWheel, WheelBuilder, Zip, ZipEntry};
 
 fn lock_text(world: &World) -> String {
@@ -27,29 +27,6 @@ fn locked(world: &World) -> Vec<String> {
     let lock: toml_edit::DocumentMut = lock_text(world).parse().unwrap();
     let packages = lock["packages"].as_array_of_tables().unwrap().iter();
     packages.map(|p| format!("{}=={}", p["name"].as_str().unwrap(), p["version"].as_str().unwrap())).collect()
-}
-
-/// Every file of every layer of a layout with gzip layers.
-fn files(layout: &Path) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for blob in fs::read_dir(layout.join("blobs/sha256")).unwrap() {
-        let file = fs::File::open(blob.unwrap().path()).unwrap();
-        let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
-        for entry in tar.entries().into_iter().flatten() {
-            let Ok(mut entry) = entry else { break };
-            let path = entry.path().unwrap().to_string_lossy().into_owned();
-            let mut text = String::new();
-            if std::io::Read::read_to_string(&mut entry, &mut text).is_ok() {
-                found.push((path, text));
-            }
-        }
-    }
-    found
-}
-
-fn file_of(layout: &Path, end: &str) -> String {
-    let found = files(layout).into_iter().find(|(path, _)| path.ends_with(end));
-    found.unwrap_or_else(|| panic!("no {end}")).1
 }
 
 #[test]
@@ -204,7 +181,8 @@ fn what_a_build_requires_is_installed_for_it_alone() {
     // What built it is what builds it again.
     world
         .publish(WheelBuilder::new("helper", "2").file("helper.py", "raise SystemExit('too new')\n").build());
-    let store = world.path("other-store");
+    // Also where the path of a command could not stand in its first line.
+    let store = world.path(&format!("a store with spaces and {}", "a long name ".repeat(8)));
     world.succeed(&["build", "--build", "--locked", "--cache-dir", store.to_str().unwrap()]);
 
     let needy = Sdist::new("needy", "1").build_requires("nowhere-to-be-found");
@@ -400,6 +378,11 @@ fn archives_that_grow_without_end_or_are_none_are_refused() {
     };
     for (archive, word) in [
         (bomb, "more than any"),
+        (
+            Sdist::new("own", "1")
+                .with_entries(&[(header("x", tar::EntryType::GNULongName, "", 2 << 20), &zeros[..2 << 20])]),
+            "header without end",
+        ),
         (cut(Sdist::new("own", "1").build()), "not a sound archive"),
         (
             BuiltWheel { file_name: "own-1.tar.gz".to_owned(), bytes: b"<html>".to_vec() },

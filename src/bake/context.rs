@@ -84,6 +84,9 @@ impl<'a> Context<'a> {
             (settings.index_urls().iter().map(net::without_credentials).collect(), settings.canonical());
         let index = Index::new(settings, client.counting_apart(), Arc::clone(&store))?;
         let building = resolving::build_settings(options, project);
+        let builders = Builders::new(building.clone(), index.clone());
+        let environments = project.components.iter().flat_map(|component| &component.environments);
+        environments.flat_map(|one| &one.requirements).for_each(|one| builders.authorize(one));
         // Few say anything of building: the locks of all others stay as they are.
         sources.extend(Some(building.building.canonical()).filter(|told| !told.is_empty()));
         Ok(Self {
@@ -93,7 +96,7 @@ impl<'a> Context<'a> {
             index_urls,
             directories: directories(project, &sources),
             sources,
-            builders: Builders::new(building, index.clone()),
+            builders,
             index,
             resolve_options: resolving::options(options, project),
             code,
@@ -166,7 +169,7 @@ fn directories(project: &Project, sources: &[String]) -> HashMap<String, Vec<Str
         let requirements = environment.requirements.iter().chain(&environment.overrides);
         for requirement in requirements {
             let Some(VersionOrUrl::Url(url)) = &requirement.pep508.version_or_url else { continue };
-            if url.scheme() != "file" || !url.path().ends_with('/') {
+            if url.scheme() != "file" || !url.to_file_path().is_ok_and(|path| path.is_dir()) {
                 continue;
             }
             let content = known.entry(url).or_insert_with(|| {

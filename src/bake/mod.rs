@@ -42,7 +42,7 @@ pub use resolving::{Resolving, Sources};
 use context::Context;
 use environments::Names;
 
-use crate::model::ExitCode;
+use crate::model::{ExitCode, Warning};
 use crate::project::{self, CodeReader, Component, Project};
 
 /// What a run came to: the report, which is written even if something failed.
@@ -129,6 +129,11 @@ async fn stages(
 ) -> Result<(), Error> {
     let &Run { options, goal, .. } = run;
     report.warnings.extend(project.warnings.iter().map(Into::into));
+    report.warnings.extend(project.indexes.editables.iter().map(|(name, origin)| {
+        let message =
+            format!("`{name}` is built and installed like any other: an image has no editable installs");
+        (&Warning::at(origin.clone(), message)).into()
+    }));
     if matches!(goal, Goal::Plan | Goal::Environments) {
         report.components = components.iter().map(|component| ComponentReport::new(component)).collect();
     }

@@ -1,5 +1,6 @@
 //! The virtual environment that a build runs in: its own interpreter, what it requires, and nothing of the user's.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,22 @@ pub(super) const PASSED_ON: [&str; 16] = [
 
 /// The time that files are given by builds: no earlier one fits into a zip archive in every time zone.
 const SOURCE_DATE_EPOCH: &str = "315619200";
+
+/// The longest first line of a script, and one without white space, that every kernel starts.
+const LONGEST_SHEBANG: usize = 120;
+
+/// A script that can be started: where its first line cannot name the interpreter, a shell does.
+fn startable<'b>(script: &'b [u8], layout: &Layout<'_>) -> Cow<'b, [u8]> {
+    let first = format!("#!/{}/bin/python\n", layout.prefix);
+    let is_plain = first.len() <= LONGEST_SHEBANG && !first.trim_end().contains(char::is_whitespace);
+    match script.strip_prefix(first.as_bytes()) {
+        Some(rest) if !is_plain => {
+            let start = format!("#!/bin/sh\n'''exec' '/{}/bin/python' \"$0\" \"$@\"\n' '''\n", layout.prefix);
+            Cow::Owned([start.as_bytes(), rest].concat())
+        }
+        _ => Cow::Borrowed(script),
+    }
+}
 
 /// A virtual environment, in a directory that somebody else removes.
 pub(super) struct Environment {
@@ -97,6 +114,7 @@ impl Environment {
             match &file.source {
                 Source::Bytes(bytes) => {
                     drop(out);
+                    let bytes = startable(bytes, &layout);
                     fs::write(&path, bytes).map_err(Error::io("write", &path))?;
                 }
                 Source::Entry { index, sha256 } => {

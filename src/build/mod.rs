@@ -37,7 +37,8 @@ use url::Url;
 
 use crate::index::{self, Index, Metadata, ReleaseFile};
 use crate::model::{
-    Archive, ArchiveKind, Building, Built, BuiltFrom, Digest, Key, KeyHasher, Pin, Target, Version, WheelName,
+    Archive, ArchiveKind, Building, Built, BuiltFrom, Credentials, Digest, Key, KeyHasher, Pin, Requirement,
+    Target, Version, VersionOrUrl, WheelName,
 };
 use crate::net::{redacted, without_credentials};
 use crate::resolve;
@@ -81,6 +82,8 @@ struct Shared {
     pythons: Once<Arc<(Vec<python::Python>, Vec<String>)>>,
     /// The commits that branches and tags of repositories stand for, by repository and revision.
     commits: Once<String>,
+    /// What variables say of repositories, by their URL.
+    credentials: Mutex<HashMap<String, Credentials>>,
     processes: Semaphore,
 }
 
@@ -127,6 +130,7 @@ impl Builders {
             wheels: Once::default(),
             pythons: Once::default(),
             commits: Once::default(),
+            credentials: Mutex::default(),
             processes,
         }))
     }
@@ -136,6 +140,16 @@ impl Builders {
         if let Some(Built { from: BuiltFrom::Git { repository, requested, commit, .. }, .. }) = &pin.built {
             let known = once(&self.0.commits, &git::revision_key(repository, requested.as_deref()));
             let _ = known.set(commit.clone());
+        }
+    }
+
+    /// Lets git use what a variable put into the URL of a requirement's repository.
+    pub fn authorize(&self, requirement: &Requirement) {
+        if let (Some(credentials), Some(VersionOrUrl::Url(url))) =
+            (&requirement.credentials, &requirement.pep508.version_or_url)
+            && let Ok((repository, _)) = git::parse(url)
+        {
+            lock(&self.0.credentials).insert(repository.to_string(), credentials.clone());
         }
     }
 
@@ -222,9 +236,7 @@ impl Builder {
     /// The sources, unpacked. Each once in a run.
     async fn tree(&self, from: &BuiltFrom) -> Result<Arc<Tree>, Error> {
         let cell = once(&self.shared.trees, &from.identity());
-        cell.get_or_try_init(|| async { Ok(Arc::new(Tree::open(&self.shared.index, from).await?)) })
-            .await
-            .cloned()
+        cell.get_or_try_init(|| async { Ok(Arc::new(Tree::open(&self.shared, from).await?)) }).await.cloned()
     }
 
     /// The metadata of sources: as they state it, or as their backend makes it.
@@ -347,7 +359,7 @@ impl Builder {
         bare.set_fragment(None);
         let from = if url.scheme().starts_with("git+") {
             git::resolve(&self.shared, url).await?
-        } else if url.path().ends_with('/') {
+        } else if url.to_file_path().is_ok_and(|path| path.is_dir()) {
             directory::of_url(url).await?
         } else {
             self.archive(url, &bare).await?
@@ -358,7 +370,10 @@ impl Builder {
             file_name: what(&from),
             url: url_of(&from, &bare),
             size: None,
-            sha256: None,
+            sha256: match &from {
+                BuiltFrom::Archive { archive, .. } => archive.sha256,
+                _ => None,
+            },
         };
         lock(&self.direct).insert(name.clone(), from);
         Ok((archive, Arc::new(metadata)))

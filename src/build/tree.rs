@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use tokio::sync::Mutex;
 
 use super::metadata::{self, Claims};
-use super::{Error, directory, git, unpack, what};
-use crate::index::Index;
+use super::{Error, Shared, directory, git, unpack, what};
 use crate::model::BuiltFrom;
 use crate::store::TemporaryDirectory;
 
@@ -22,7 +21,8 @@ pub(super) struct Tree {
 
 impl Tree {
     /// Unpacks sources, their hash checked.
-    pub async fn open(index: &Index, from: &BuiltFrom) -> Result<Self, Error> {
+    pub async fn open(shared: &Shared, from: &BuiltFrom) -> Result<Self, Error> {
+        let index = &shared.index;
         let directory = index.store().temporary_directory()?;
         let into = directory.path().join("source");
         std::fs::create_dir(&into).map_err(Error::io("create", &into))?;
@@ -40,10 +40,10 @@ impl Tree {
                 (top, subdirectory.clone())
             }
             BuiltFrom::Git { repository, requested, commit, subdirectory } => {
-                let (repository, requested, commit) = (repository.clone(), requested.clone(), commit.clone());
-                let offline = index.is_offline();
+                let (remote, requested, commit) =
+                    (git::Remote::new(shared, repository), requested.clone(), commit.clone());
                 let checkout = move || {
-                    git::check_out(&repository, requested.as_deref(), &commit, &into, offline)?;
+                    remote.check_out(requested.as_deref(), &commit, &into)?;
                     Ok(into)
                 };
                 (blocking(checkout).await?, subdirectory.clone())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
@@ -20,6 +20,8 @@ const RATIO_FROM: u64 = 64 << 20;
 const MAX_RATIO: u64 = 200;
 /// The most entries that it may have.
 const MOST: usize = 100_000;
+/// The most bytes of what stands before an entry's header.
+const LARGEST_HEADER: u64 = 1 << 20;
 /// The most bytes of a name.
 const LONGEST: usize = 1024;
 
@@ -75,7 +77,9 @@ impl Tree<'_> {
         Error::Unsound { what: self.what.to_owned(), reason: error.to_string() }
     }
 
-    fn tar(&mut self, file: File) -> Result<(), Error> {
+    fn tar(&mut self, mut file: File) -> Result<(), Error> {
+        self.check_headers(&file)?;
+        file.seek(SeekFrom::Start(0)).map_err(|error| self.unsound(&error))?;
         // Also what is passed over counts: a member may be nothing but padding.
         let limit = self.left + (MOST as u64) * 1024;
         let mut archive = tar::Archive::new(MultiGzDecoder::new(io::BufReader::new(file)).take(limit));
@@ -113,6 +117,22 @@ impl Tree<'_> {
                 EntryType::Symlink => self.link(&path, &target.unwrap_or_default())?,
                 EntryType::Link => self.copy(&path, &target.unwrap_or_default())?,
                 _ => return Err(self.hostile(&path, "is neither a file, a directory nor a link")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Names that are longer than a header has room for stand before it, and are read into memory as they are.
+    fn check_headers(&self, file: &File) -> Result<(), Error> {
+        let limit = self.left + (MOST as u64) * 1024;
+        let mut archive = tar::Archive::new(MultiGzDecoder::new(io::BufReader::new(file)).take(limit));
+        let entries = archive.entries().map_err(|error| self.unsound(&error))?.raw(true);
+        for entry in entries {
+            let entry = entry.map_err(|error| self.unsound(&error))?;
+            let kind = entry.header().entry_type();
+            let is_name = kind.is_gnu_longname() || kind.is_gnu_longlink() || kind.is_pax_local_extensions();
+            if (is_name || kind.is_pax_global_extensions()) && entry.size() > LARGEST_HEADER {
+                return Err(self.hostile(Path::new(""), "has a header without end"));
             }
         }
         Ok(())

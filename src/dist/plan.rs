@@ -77,10 +77,22 @@ pub enum Source {
 /// The text of `direct_url.json` for an archive (PEP 610), without credentials.
 pub fn direct_url_json(url: &Url) -> String {
     let mut url = url.clone();
+    let subdirectory = url.fragment().and_then(|it| it.strip_prefix("subdirectory="));
+    let subdirectory = subdirectory
+        .map_or_else(String::new, |it| format!(",\"subdirectory\":{}", serde_json::Value::from(it)));
     url.set_fragment(None);
     // Cannot fail where there is a host, and where there is none there are no credentials.
     let _ = url.set_username("").and(url.set_password(None));
-    format!("{{\"url\":{},\"archive_info\":{{}}}}", serde_json::Value::from(url.as_str()))
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    // A commit of a repository: `git+https://…@COMMIT`.
+    if let Some((repository, commit)) = url.as_str().strip_prefix("git+").and_then(|it| it.rsplit_once('@')) {
+        return format!(
+            "{{\"url\":{},\"vcs_info\":{{\"vcs\":\"git\",\"commit_id\":{}}}{subdirectory}}}",
+            quoted(repository),
+            quoted(commit)
+        );
+    }
+    format!("{{\"url\":{},\"archive_info\":{{}}}}", quoted(url.as_str()))
 }
 
 /// A plan in the making: files by path with their RECORD rows. What is added later replaces what was there.

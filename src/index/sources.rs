@@ -31,7 +31,7 @@ pub trait Builder: Send + Sync {
 /// Whether a direct URL names sources: a repository, a directory, or an archive that is no wheel.
 pub fn names_sources(url: &Url) -> bool {
     url.scheme().starts_with("git+")
-        || (url.scheme() == "file" && url.path().ends_with('/'))
+        || (url.scheme() == "file" && !url.path().ends_with(".whl"))
         || is_sdist(url.path())
 }
 

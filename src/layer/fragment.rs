@@ -1,11 +1,12 @@
 //! A wheel's fragment: its installed files as tar entries in gzip members.
 
+use std::collections::HashMap;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::splice::{self, Ended, Splicer, THRESHOLD};
+use super::splice::{self, Ended, Splicer};
 use super::tar::{self, Kind};
 use super::{Error, PREFIX};
 use crate::dist::{
@@ -105,8 +106,8 @@ pub fn build_fragment(store: &Store, wheel: &Blob, inputs: &WheelInputs<'_>) -> 
     let blob = store.create_blob()?;
     let path = blob.path().to_owned();
     let write_error = |source| Error::from(store::Error::Io { action: "write", path: path.clone(), source });
-    let mut builder = Builder { archive: wheel.archive(), out: Splicer::new(blob), files: Vec::new() };
-    builder.all(&plan).map_err(|error| match error {
+    let mut builder = Builder::new(wheel.archive(), &plan, blob);
+    builder.all().map_err(|error| match error {
         Stop::Write(source) => write_error(source),
         Stop::Dist(error) => error.into(),
     })?;
@@ -163,18 +164,29 @@ impl From<io::Error> for Stop {
 /// A fragment in the making.
 struct Builder<'a, W> {
     archive: &'a Archive,
+    plan: &'a Plan,
+    /// How many files have each name, without their directories.
+    namesakes: HashMap<&'a str, u32>,
     out: Splicer<W>,
     files: Vec<InstalledFile>,
 }
 
-impl<W: io::Write> Builder<'_, W> {
+impl<'a, W: io::Write> Builder<'a, W> {
+    fn new(archive: &'a Archive, plan: &'a Plan, out: W) -> Self {
+        let mut namesakes = HashMap::new();
+        for file in &plan.files {
+            *namesakes.entry(file_name(&file.path)).or_default() += 1;
+        }
+        Self { archive, plan, namesakes, out: Splicer::new(out), files: Vec::new() }
+    }
+
     /// Directories, then the files that are compressed here, then the ones that are spliced, each in the plan's order:
     /// so the small ones stand together and compress well.
-    fn all(&mut self, plan: &Plan) -> Result<(), Stop> {
-        self.directories(plan)?;
+    fn all(&mut self) -> Result<(), Stop> {
+        self.directories()?;
         let mut inflater = Inflater::default();
         for splice in [false, true] {
-            for file in &plan.files {
+            for file in &self.plan.files {
                 if self.is_spliced(file) == splice {
                     self.file(&mut inflater, file)?;
                 }
@@ -187,14 +199,16 @@ impl<W: io::Write> Builder<'_, W> {
         match &file.source {
             Source::Entry { index, .. } => {
                 let entry = &self.archive.entries()[*index];
-                entry.method == Method::Deflate && entry.compressed >= THRESHOLD
+                let namesakes = self.namesakes.get(file_name(&file.path)).copied().unwrap_or(0);
+                entry.method == Method::Deflate && splice::keeps_stream(entry.compressed, namesakes)
             }
             Source::Bytes(_) => false,
         }
     }
 
     /// Every directory that something is in, each once, parents first.
-    fn directories(&mut self, plan: &Plan) -> Result<(), Stop> {
+    fn directories(&mut self) -> Result<(), Stop> {
+        let plan = self.plan;
         let files = plan.files.iter().map(|file| file.path.rsplit_once('/').map_or("", |(parent, _)| parent));
         let mut needed: Vec<&str> = files.chain(plan.directories.iter().map(String::as_str)).collect();
         needed.sort_unstable_by(|a, b| crate::dist::path_order(a, b));
@@ -215,8 +229,9 @@ impl<W: io::Write> Builder<'_, W> {
         let (size, sha256) = match &file.source {
             Source::Bytes(bytes) => {
                 self.header(&path, bytes.len() as u64, file.executable)?;
-                self.out.gather(bytes)?;
-                (bytes.len() as u64, Digest::of(bytes))
+                let mut hasher = Hasher::default();
+                self.out.gather_file(bytes, &mut hasher)?;
+                (bytes.len() as u64, hasher.finish())
             }
             Source::Entry { index, sha256 } => {
                 let entry = &self.archive.entries()[*index];
@@ -270,14 +285,18 @@ impl<W: io::Write> Sink for EntrySink<'_, W> {
     }
 
     fn plain(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        self.hasher.update(bytes);
         if self.splice {
-            self.out.plain(bytes);
+            self.out.plain(bytes, &mut self.hasher);
         } else {
-            self.out.gather(bytes)?;
+            self.out.gather_file(bytes, &mut self.hasher)?;
         }
         Ok(())
     }
+}
+
+/// The last component of a path.
+fn file_name(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 /// `path` and the directories above it, parents first, without those that are `previous` or above it.

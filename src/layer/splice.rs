@@ -12,17 +12,28 @@ use super::tar;
 use crate::model::{Digest, Hasher};
 
 /// Entries whose deflate stream is at least this long are spliced; members of their own would make shorter ones larger.
-pub(super) const THRESHOLD: u64 = 8 * 1024;
+const THRESHOLD: u64 = 4 * 1024;
+/// The same for entries that share their name with many others of the archive: those are alike (translations, the
+/// modules of plugins), and compress much better together.
+const ALIKE_THRESHOLD: u64 = 32 * 1024;
+/// So many entries of one name are alike.
+const ALIKE: u32 = 16;
 /// How much is gathered before it is compressed.
 const GATHER: usize = 1 << 20;
 /// The compression level for what is gathered.
-const LEVEL: i32 = 6;
+const LEVEL: i32 = 4;
 
 /// Names what decides the compressed bytes; part of every fragment's key.
-pub(super) const PROFILE: &str = "gzip-splice/1 threshold=8192 gather=1048576 libdeflate=1.26 level=6";
+pub(super) const PROFILE: &str =
+    "gzip-splice/2 threshold=4096 alike=16:32768 gather=1048576 libdeflate=1.26 level=4";
 
 /// The header of a spliced member: no name, no time, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+/// Whether an entry keeps its deflate stream of `compressed` bytes, where `namesakes` entries have its name.
+pub(super) fn keeps_stream(compressed: u64, namesakes: u32) -> bool {
+    compressed >= if namesakes >= ALIKE { ALIKE_THRESHOLD } else { THRESHOLD }
+}
 
 /// Writes tar as gzip members.
 pub(super) struct Splicer<W> {
@@ -47,7 +58,19 @@ impl<W: Write> Splicer<W> {
     }
 
     /// Adds bytes of the tar stream that are to be compressed.
-    pub fn gather(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub fn gather(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.tar.update(bytes);
+        self.collect(bytes)
+    }
+
+    /// Adds bytes of a file that are to be compressed, and to the file's own hash.
+    pub fn gather_file(&mut self, bytes: &[u8], file: &mut Hasher) -> io::Result<()> {
+        self.tar.update_both(file, bytes);
+        self.collect(bytes)
+    }
+
+    fn collect(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        self.len += bytes.len() as u64;
         while !bytes.is_empty() {
             let (now, rest) = bytes.split_at(bytes.len().min(GATHER - self.gathered.len()));
             self.gathered.extend_from_slice(now);
@@ -70,9 +93,9 @@ impl<W: Write> Splicer<W> {
         self.out.write_all(bytes)
     }
 
-    /// Takes note of what the member that was begun unpacks to.
-    pub fn plain(&mut self, bytes: &[u8]) {
-        self.tar.update(bytes);
+    /// Takes note of what the member that was begun unpacks to, the bytes of a file; also for the file's own hash.
+    pub fn plain(&mut self, bytes: &[u8], file: &mut Hasher) {
+        self.tar.update_both(file, bytes);
         self.len += bytes.len() as u64;
     }
 
@@ -93,8 +116,6 @@ impl<W: Write> Splicer<W> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        self.tar.update(&self.gathered);
-        self.len += self.gathered.len() as u64;
         compress(&mut self.compressor, &self.gathered, &mut self.packed)?;
         self.gathered.clear();
         self.out.write_all(&self.packed)

@@ -23,7 +23,7 @@ pub(super) fn write(out: &mut String, pin: &Pin, built: &Built, directory: &Path
         }
         BuiltFrom::Archive { archive, subdirectory } => {
             let subdirectory = optional("subdirectory", subdirectory);
-            let entry = file_entry(archive, pin.direct_url.as_ref(), directory);
+            let entry = file_entry(archive, None, directory);
             writeln!(out, "archive = {{ {entry}{subdirectory} }}")
         }
         BuiltFrom::Git { repository, requested, commit, subdirectory } => writeln!(
@@ -98,7 +98,8 @@ fn from(
         let archive = Archive { kind: ArchiveKind::Sources, ..reader.file(&entry)? };
         let url = archive.url.clone();
         let from = BuiltFrom::Archive { archive, subdirectory: subdirectory(&entry)? };
-        return Ok((from, url.clone(), Some(url)));
+        let direct_url = from.direct_url();
+        return Ok((from, url, direct_url));
     }
     if let Some(entry) = package.table("vcs")? {
         if entry.required("type")? != "git" {

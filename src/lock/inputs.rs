@@ -94,7 +94,8 @@ fn texts(requirements: &[Requirement]) -> BTreeSet<String> {
 
 /// A URL as it is recorded: without credentials, and a local file by its name alone, since the project may lie anywhere.
 fn recorded(url: &Url) -> Url {
-    let name = url.path_segments().and_then(Iterator::last).filter(|_| url.scheme() == "file");
+    let mut parts = url.path().rsplit('/');
+    let name = parts.find(|part| !part.is_empty()).filter(|_| url.scheme() == "file");
     let fragment = url.fragment().map_or_else(String::new, |fragment| format!("#{fragment}"));
     let local = name.and_then(|name| Url::parse(&format!("file:///{name}{fragment}")).ok());
     local.unwrap_or_else(|| without_credentials(url))

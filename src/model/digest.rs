@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::Digest as _;
+use sha2::block_api::compress256;
 
 /// A SHA-256 digest. Written `sha256:HEX` as the OCI image specification has it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +19,9 @@ pub struct DigestError(String);
 impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(sha2::Sha256::digest(bytes).into())
+        let mut hasher = Hasher::default();
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     /// A digest from its 32 bytes.
@@ -88,19 +90,96 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+/// SHA-256 works on blocks of this many bytes.
+const BLOCK: usize = 64;
+
 /// SHA-256 in progress. A clone goes on from the same state.
-#[derive(Clone, Default)]
-pub struct Hasher(sha2::Sha256);
+///
+/// The compression function is a library's; the buffering is done here because of [`Hasher::update_both`].
+#[derive(Clone)]
+pub struct Hasher {
+    state: [u32; 8],
+    len: u64,
+    /// The block that is not full yet.
+    block: [u8; BLOCK],
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        // FIPS 180-4, 5.3.3.
+        let state = [
+            0x6a09_e667,
+            0xbb67_ae85,
+            0x3c6e_f372,
+            0xa54f_f53a,
+            0x510e_527f,
+            0x9b05_688c,
+            0x1f83_d9ab,
+            0x5be0_cd19,
+        ];
+        Self { state, len: 0, block: [0; BLOCK] }
+    }
+}
 
 impl Hasher {
     /// Takes in more bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        let held = self.held();
+        self.len += bytes.len() as u64;
+        if held > 0 {
+            let (now, rest) = bytes.split_at(bytes.len().min(BLOCK - held));
+            self.block[held..held + now.len()].copy_from_slice(now);
+            if held + now.len() < BLOCK {
+                return;
+            }
+            compress256(&mut self.state, std::slice::from_ref(&self.block));
+            bytes = rest;
+        }
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        compress256(&mut self.state, blocks);
+        self.block[..rest.len()].copy_from_slice(rest);
+    }
+
+    /// Takes the same bytes into two hashes. Block by block in turn: each step of one hash waits for the step before it,
+    /// so a processor does much of the other's work meanwhile.
+    pub fn update_both(&mut self, other: &mut Self, bytes: &[u8]) {
+        let held = self.held();
+        if held != other.held() {
+            self.update(bytes);
+            return other.update(bytes);
+        }
+        let (head, bytes) = bytes.split_at(bytes.len().min((BLOCK - held) % BLOCK));
+        let (blocks, tail) = bytes.as_chunks::<BLOCK>();
+        self.update(head);
+        other.update(head);
+        for block in blocks {
+            compress256(&mut self.state, std::slice::from_ref(block));
+            compress256(&mut other.state, std::slice::from_ref(block));
+        }
+        for hasher in [self, other] {
+            hasher.len += (blocks.len() * BLOCK) as u64;
+            hasher.update(tail);
+        }
     }
 
     /// The digest of everything taken in.
-    pub fn finish(self) -> Digest {
-        Digest(self.0.finalize().into())
+    pub fn finish(mut self) -> Digest {
+        // A one bit, zeros, and the length in bits fill the last block.
+        let zeros = (2 * BLOCK - 9 - self.held()) % BLOCK;
+        let mut end = [0; BLOCK + 8];
+        end[0] = 0x80;
+        end[zeros + 1..zeros + 9].copy_from_slice(&self.len.wrapping_mul(8).to_be_bytes());
+        self.update(&end[..zeros + 9]);
+        let mut bytes = [0; 32];
+        for (bytes, word) in bytes.chunks_exact_mut(4).zip(self.state) {
+            bytes.copy_from_slice(&word.to_be_bytes());
+        }
+        Digest(bytes)
+    }
+
+    /// How many bytes of the block are there.
+    fn held(&self) -> usize {
+        (self.len % BLOCK as u64) as usize
     }
 }
 
@@ -182,6 +261,27 @@ impl<R: Read> Read for HashingReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_is_the_librarys_however_its_input_is_divided() {
+        use sha2::Digest as _;
+        let bytes: Vec<u8> = (0..1000_u32).map(|i| (i * 7 % 251) as u8).collect();
+        for len in (0..300).chain([1000]) {
+            let bytes = &bytes[..len];
+            let expected = Digest(sha2::Sha256::digest(bytes).into());
+            assert_eq!(Digest::of(bytes), expected, "{len}");
+            for step in [1, 3, 63, 64, 65, 200] {
+                // Both in step with each other, and not.
+                for lead in [0, 64, 5] {
+                    let (mut one, mut two) = (Hasher::default(), Hasher::default());
+                    one.update(&[7; 64][..lead]);
+                    bytes.chunks(step).for_each(|chunk| one.update_both(&mut two, chunk));
+                    assert_eq!(two.finish(), expected, "{len} by {step} after {lead}");
+                    assert_eq!(one.finish(), Digest::of(&[&[7; 64][..lead], bytes].concat()));
+                }
+            }
+        }
+    }
 
     #[test]
     fn text_round_trips_and_bad_text_is_refused() {

@@ -21,7 +21,8 @@ pub use origin::{Origin, Warning};
 pub use pep440_rs::{Version, VersionSpecifiers};
 pub use pep508_rs::{ExtraName, MarkerEnvironment, MarkerTree, PackageName};
 pub use pin::{Archive, ArchiveKind, Built, BuiltFrom, Pin};
-pub use requirement::{Requirement, VersionOrUrl};
+pub use requirement::{Credentials, Requirement, VersionOrUrl};
+pub(crate) use requirements_txt::project_name;
 pub use requirements_txt::{
     Locate, Reader, RequirementsTxt, RequirementsTxtError, Variables, parse_requirement,
     read_constraints_txt, read_requirements_txt,

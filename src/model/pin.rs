@@ -74,7 +74,11 @@ impl BuiltFrom {
     pub fn direct_url(&self) -> Option<Url> {
         match self {
             Self::Sdist(_) | Self::Directory { .. } => None,
-            Self::Archive { archive, .. } => Some(archive.url.clone()),
+            Self::Archive { archive, subdirectory } => {
+                let mut url = archive.url.clone();
+                url.set_fragment(subdirectory.as_ref().map(|it| format!("subdirectory={it}")).as_deref());
+                Some(url)
+            }
             Self::Git { repository, commit, subdirectory, .. } => {
                 let fragment =
                     subdirectory.as_ref().map_or_else(String::new, |it| format!("#subdirectory={it}"));

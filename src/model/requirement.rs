@@ -26,6 +26,23 @@ pub struct Requirement {
     pub pep508: pep508_rs::Requirement<Url>,
     /// Where it is stated.
     pub origin: Origin,
+    /// What a variable put into the URL of its repository.
+    pub credentials: Option<Credentials>,
+}
+
+/// A user and a password; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user.
+    pub user: String,
+    /// The password; may be empty.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
 }
 
 impl Requirement {
@@ -36,7 +53,7 @@ impl Requirement {
             let message = Pep508ErrorSource::String(problem.to_owned());
             return Err(Box::new(Pep508Error { message, start: 0, len: 0, input: String::new() }));
         }
-        Ok(Self { pep508: text.parse().map_err(Box::new)?, origin })
+        Ok(Self { pep508: text.parse().map_err(Box::new)?, origin, credentials: None })
     }
 
     /// The normalised text without the origin: names canonical, extras sorted, specifiers in a fixed order.

@@ -242,6 +242,8 @@ pub struct IndexSettings {
     pub pre: bool,
     /// Which packages may be built from their sources.
     pub building: Building,
+    /// What a requirements file asks for as an editable install.
+    pub editables: Vec<(PackageName, Origin)>,
 }
 
 /// A package that comes from one index alone, where the marker holds.
@@ -285,6 +287,7 @@ impl IndexSettings {
         self.strategy = self.strategy.or(other.strategy);
         self.keyring = self.keyring.or(other.keyring);
         self.pins.extend(other.pins);
+        self.editables.extend(other.editables);
         Ok(())
     }
 }

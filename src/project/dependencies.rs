@@ -107,6 +107,7 @@ pub(super) fn read_requirements(
         no_index,
         pre,
         building,
+        editables,
     } = read_requirements_txt(file, &mut read, &|path| root.locate(path), variables)?;
     let mut dependencies = Dependencies { constraints, hashes, ..Dependencies::default() };
     for requirement in requirements {
@@ -119,6 +120,7 @@ pub(super) fn read_requirements(
         no_index,
         pre,
         building,
+        editables,
         ..Default::default()
     };
     Ok((dependencies, indexes))
@@ -152,6 +154,8 @@ mod tests {
             ("g", "1.2.*"),
             ("h", "@https://h.example/h-1-py3-none-any.whl"),
             ("i@https://h.example/i-1-py3-none-any.whl", ""),
+            ("j@git+https://h.example/j.git@v1", ""),
+            ("k", "@git+https://h.example/k"),
             ("Python", "3.11"),
         ]);
         assert_eq!(
@@ -166,12 +170,14 @@ mod tests {
                 "g==1.2.*",
                 "h @ https://h.example/h-1-py3-none-any.whl",
                 "i @ https://h.example/i-1-py3-none-any.whl",
+                "j @ git+https://h.example/j.git@v1",
+                "k @ git+https://h.example/k",
             ]
         );
         assert_eq!(set.python.unwrap().specifiers.to_string(), "==3.11.*");
         let mut bad = Dependencies::default();
         for (name, version) in
-            [("", "1"), ("a b", "1"), ("a", "*"), ("a", "=1"), ("a", "@git+https://h.example/a")]
+            [("", "1"), ("a b", "1"), ("a", "*"), ("a", "=1"), ("a", "@hg+https://h.example/a")]
         {
             assert!(bad.push_package(name, version, Origin::file("x")).is_err(), "{name} {version}");
         }

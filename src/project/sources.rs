@@ -7,10 +7,9 @@ use url::Url;
 
 use super::source::Root;
 use super::toml::{Toml, tables};
-use super::{Error, IndexPin, Selection};
+use super::{Error, IndexPin, Selection, glob};
 use crate::model::{
-    MarkerTree, Origin, PackageName, Requirement, RequirementsTxtError, VersionOrUrl, Warning,
-    parse_requirement,
+    MarkerTree, Origin, PackageName, Requirement, VersionOrUrl, Warning, parse_requirement, project_name,
 };
 
 const SOURCES: [&str; 3] = ["tool", "uv", "sources"];
@@ -70,6 +69,26 @@ impl Sources<'_> {
         holds(&self.selection.extras, text("extra")) && holds(&self.selection.groups, text("group"))
     }
 
+    /// The directory of a member of the workspace that the project's top is.
+    fn member(&self, name: &PackageName) -> Result<Option<Url>, Error> {
+        let Some(text) = self.root.read_optional("pyproject.toml")? else { return Ok(None) };
+        let top = Toml::parse("pyproject.toml", text)?;
+        let patterns = top.strings(&["tool", "uv", "workspace", "members"])?.unwrap_or_default();
+        for (pattern, _) in patterns {
+            // Only the last part is a pattern, as nearly everywhere.
+            let pattern = pattern.trim_start_matches("./").trim_end_matches('/');
+            let (folder, last) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+            for member in self.root.list(folder)?.iter().filter(|one| glob::matches_name(last, one)) {
+                let member = format!("{folder}/{member}").trim_start_matches('/').to_owned();
+                let text = self.root.read_optional(&format!("{member}/pyproject.toml"))?;
+                if text.and_then(|text| project_name(&text)).as_ref() == Some(name) {
+                    return Ok(self.root.locate(&member));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn one(
         &self,
         source: &dyn TableLike,
@@ -95,30 +114,40 @@ impl Sources<'_> {
                 origin: origin.clone(),
             }));
         }
-        let needs_build = |what: &str| {
-            let (origin, name, what) = (origin.clone(), name.to_string(), what.to_owned());
-            Error::from(RequirementsTxtError::NeedsBuild { origin, name, what })
-        };
-        let url = if let Some(url) = text("url") {
-            Url::parse(url).map_err(|_| Error::invalid(origin.clone(), "`url` is not a URL"))?
+        let invalid = |problem: String| Error::invalid(origin.clone(), problem);
+        let is_wheel = |place: &str| place.ends_with(".whl");
+        let (url, builds) = if let Some(url) = text("url") {
+            let parsed = Url::parse(url).map_err(|_| invalid("`url` is not a URL".to_owned()))?;
+            (with_subdirectory(parsed, text("subdirectory")), !is_wheel(url))
         } else if let Some(path) = text("path") {
-            if !path.ends_with(".whl") {
-                return Err(needs_build("a local directory"));
-            }
-            self.root
-                .locate(path)
-                .ok_or_else(|| Error::invalid(origin.clone(), format!("the project has no file `{path}`")))?
-        } else if source.contains_key("git") {
-            return Err(needs_build("a git repository"));
+            let folder = self.toml.file().rsplit_once('/').map_or("", |(folder, _)| folder);
+            let located = self.root.locate(format!("{folder}/{path}").trim_start_matches('/'));
+            let url =
+                located.ok_or_else(|| invalid(format!("the project has no file or directory `{path}`")))?;
+            (url, !is_wheel(path))
+        } else if let Some(git) = text("git") {
+            let revision = ["rev", "tag", "branch"].iter().find_map(|key| text(key));
+            let revision = revision.map_or_else(String::new, |revision| format!("@{revision}"));
+            let git = git.strip_prefix("git+").unwrap_or(git);
+            let parsed = Url::parse(&format!("git+{git}{revision}"));
+            let url = parsed.map_err(|_| invalid("`git` is not a URL".to_owned()))?;
+            (with_subdirectory(url, text("subdirectory")), true)
+        } else if source.get("workspace").and_then(Item::as_bool) == Some(true) {
+            let member = self.member(name)?;
+            (member.ok_or_else(|| invalid(format!("no member of the workspace is called `{name}`")))?, true)
         } else {
             let what = format!("`{}.{name}`", SOURCES.join("."));
-            let hint = "name an index, or a wheel by `url` or `path`: members of a workspace are not built";
+            let hint = "name an `index`, a `url`, a `path`, a `git` repository or `workspace = true`";
             return Err(Error::Unsupported {
                 origin: self.toml.origin(&[&SOURCES[..], &[name.as_ref()]].concat()),
                 what,
                 hint,
             });
         };
+        if builds && !self.strict {
+            // The caller says that it is ignored.
+            return Err(invalid("sources are not looked for here".to_owned()));
+        }
         let mut direct = requirement.pep508.clone();
         direct.version_or_url = Some(VersionOrUrl::Url(url));
         direct.marker.and(marker);
@@ -126,4 +155,12 @@ impl Sources<'_> {
         *requirement = parse_requirement(&direct.to_string(), origin.clone())?;
         Ok(None)
     }
+}
+
+/// A URL with the directory that the distribution is in.
+fn with_subdirectory(mut url: Url, subdirectory: Option<&str>) -> Url {
+    if let Some(subdirectory) = subdirectory {
+        url.set_fragment(Some(&format!("subdirectory={subdirectory}")));
+    }
+    url
 }

@@ -123,7 +123,7 @@ fn broken_pyprojects_are_told_with_their_line() {
         ),
         (
             "[project]\nname = 'x'\ndependencies = ['a']\n[tool.uv.sources]\na = {workspace = true}",
-            "pyproject.toml:5: `tool.uv.sources.a` is not supported yet",
+            "pyproject.toml:5: no member of the workspace is called `a`",
         ),
         (
             "[project]\nname = 'x'\n[tool.uv]\nexclude-newer-package = {a = '2024-01-01'}",

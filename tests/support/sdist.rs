@@ -1,7 +1,7 @@
 //! Makes source distributions for tests, whose backend comes with them and needs nothing.
 
 #![allow(dead_code, reason = "each test uses a part")]
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -193,4 +193,27 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
     out.write_all(bytes).unwrap();
     out.finish().unwrap()
+}
+
+/// Every file of every layer of a layout with gzip layers.
+pub fn files(layout: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for blob in std::fs::read_dir(layout.join("blobs/sha256")).unwrap() {
+        let file = std::fs::File::open(blob.unwrap().path()).unwrap();
+        let mut tar = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
+        for entry in tar.entries().into_iter().flatten() {
+            let Ok(mut entry) = entry else { break };
+            let path = entry.path().unwrap().to_string_lossy().into_owned();
+            let mut text = String::new();
+            if std::io::Read::read_to_string(&mut entry, &mut text).is_ok() {
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+pub fn file_of(layout: &Path, end: &str) -> String {
+    let found = files(layout).into_iter().find(|(path, _)| path.ends_with(end));
+    found.unwrap_or_else(|| panic!("no {end}")).1
 }

@@ -175,10 +175,13 @@ fn damaged(archive: &Archive, entry: &Entry) -> Error {
     archive.flaw(&entry.name, Flaw::Damaged)
 }
 
-/// Makes a buffer at least `len` long. What it holds does not matter.
+/// Makes a buffer at least `len` long. What it holds does not matter, so nothing is copied: the old one goes first. The
+/// new one is longer than need be, lest a row of ever larger entries makes one each time; of what is never touched the
+/// operating system makes no memory.
 fn grow(buffer: &mut Vec<u8>, len: usize) {
     if buffer.len() < len {
-        buffer.resize(len, 0);
+        *buffer = Vec::new();
+        *buffer = vec![0; len.next_power_of_two()];
     }
 }
 

@@ -150,6 +150,26 @@ pub fn unsafe_path(path: &str) -> Option<&'static str> {
 }
 
 /// Orders paths component by component, so that what is below a directory follows right after it.
+///
+/// The same as comparing the components one after the other, since nothing in a path is less than the zero byte that
+/// stands for a slash here; it is many times as fast.
 pub fn path_order(a: &str, b: &str) -> std::cmp::Ordering {
-    a.split('/').cmp(b.split('/'))
+    let key = |byte| if byte == b'/' { 0 } else { byte };
+    a.bytes().map(key).cmp(b.bytes().map(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_in_the_order_of_their_components() {
+        let paths =
+            ["", "a", "a/b", "a/b/c", "a/b-c", "a-b", "a.b", "a/", "ab", "ab/c", "é", "é/a", "éa", "z"];
+        for a in paths {
+            for b in paths {
+                assert_eq!(path_order(a, b), a.split('/').cmp(b.split('/')), "{a} {b}");
+            }
+        }
+    }
 }

@@ -26,14 +26,14 @@ pub enum RequirementsTxtError {
         /// What to do instead.
         hint: &'static str,
     },
-    /// A requirement names sources, which no wheel is made of.
-    #[error("{origin}: `{name}` comes from {what}, and would have to be built")]
-    NeedsBuild {
+    /// A requirement names sources that nobody can read here.
+    #[error("{origin}: `{name}` comes from {what}, which cannot be read")]
+    UnknownSources {
         /// Where.
         origin: Origin,
         /// The distribution.
         name: String,
-        /// Where it comes from, such as `a git repository`.
+        /// Where it comes from, such as `a hg repository`.
         what: String,
     },
     /// An option is malformed.
@@ -88,7 +88,7 @@ impl RequirementsTxtError {
     /// The documented exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NeedsBuild { .. } => ExitCode::NoResolution,
+            Self::UnknownSources { .. } => ExitCode::NoResolution,
             _ => ExitCode::Project,
         }
     }
@@ -97,13 +97,13 @@ impl RequirementsTxtError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unsupported { hint, .. } => Some((*hint).to_owned()),
-            Self::NeedsBuild { name, .. } => Some(format!(
+            Self::UnknownSources { name, .. } => Some(format!(
                 "require a released version of `{name}`, or build a wheel of it (`pip wheel`) and name that: \
                  `{name} @ https://…/FILE.whl`, a path in the project, or an index or --find-links directory that has it"
             )),
             Self::UnsetVariable { name, .. } => Some(format!("set `{name}`, or write the value")),
             Self::Credentials { .. } => {
-                Some("put the credentials into a netrc file for that host, and the plain URL here".to_owned())
+                Some("put the credentials into a netrc file for that host, and the plain URL here; of a repository, a variable may hold them: `git+https://${TOKEN}@…`".to_owned())
             }
             Self::NoSha256 { .. } => Some("add `--hash=sha256:…`".to_owned()),
             _ => None,

@@ -2,19 +2,21 @@
 //! variables. What is not supported is an error that names the line; nothing is left out silently.
 
 mod error;
+mod sources;
 
 pub use error::RequirementsTxtError;
+pub(crate) use sources::project_name;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pep508_rs::PackageName;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::building::{Building, Said};
 use super::digest::Digest;
 use super::origin::Origin;
-use super::requirement::{Requirement, VersionOrUrl};
-use super::wheel::{WheelName, WheelNameError};
+use super::requirement::{Credentials, Requirement, VersionOrUrl};
 use super::words::split_words;
 
 /// How deep files may include each other.
@@ -39,6 +41,8 @@ pub struct RequirementsTxt {
     pub no_index: bool,
     /// Whether `--pre` is said.
     pub pre: bool,
+    /// What is asked for as an editable install.
+    pub editables: Vec<(PackageName, Origin)>,
     /// What `--only-binary` and `--no-binary` say.
     pub building: Building,
 }
@@ -156,6 +160,11 @@ impl<'a, E: From<RequirementsTxtError>> Parser<'a, E> {
                     let links = self.find_links(&value()?, origin)?;
                     self.out.find_links.push((links, origin.clone()));
                 }
+                "-e" | "--editable" => {
+                    self.requirement(&value()?, origin.clone(), constraints)?;
+                    let name = self.out.requirements.last().map(|one| one.pep508.name.clone());
+                    self.out.editables.extend(name.map(|name| (name, origin.clone())));
+                }
                 "--no-index" => self.out.no_index = true,
                 "--pre" => self.out.pre = true,
                 "--only-binary" | "--no-binary" => {
@@ -190,31 +199,11 @@ impl<'a, E: From<RequirementsTxtError>> Parser<'a, E> {
         })
     }
 
-    /// The requirement that a path to a wheel stands for: `NAME @ file:///…`.
-    fn local_wheel(&self, text: &str, origin: &Origin) -> Result<Option<String>, E> {
-        let Some(end) = text.find(".whl").map(|at| at + 4) else { return Ok(None) };
-        let (path, rest) = text.split_at(end);
-        if path.contains([' ', ';', '@']) || path.contains("://") || path.starts_with("file:") {
-            return Ok(None);
-        }
-        let invalid = |problem: String| RequirementsTxtError::Option { origin: origin.clone(), problem };
-        let file_name = path.rsplit('/').next().unwrap_or_default();
-        let wheel: WheelName =
-            file_name.parse().map_err(|error: WheelNameError| invalid(error.to_string()))?;
-        let url = (self.locate)(&join(&origin.file, path))
-            .ok_or_else(|| invalid(format!("the project has no file `{}`", shown(path))))?;
-        let (extras, rest) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((extras, rest)) => (format!("[{extras}]"), rest),
-            None => (String::new(), rest),
-        };
-        Ok(Some(format!("{}{extras} @ {url} {}", wheel.name, rest.trim())))
-    }
-
     /// A requirement, perhaps with options of its own after it.
     fn requirement(&mut self, text: &str, origin: Origin, constraints: bool) -> Result<(), E> {
         let (text, options) = split_options(text);
-        let requirement = match self.local_wheel(text, &origin)? {
-            Some(local) => parse(&local, &local, origin)?,
+        let requirement = match self.by_place(text, &origin)? {
+            Some(named) => requirement(&named, origin, self.variables)?,
             None => requirement(text, origin, self.variables)?,
         };
         let origin = &requirement.origin;
@@ -274,7 +263,7 @@ fn requirement(
     variables: Variables<'_>,
 ) -> Result<Requirement, RequirementsTxtError> {
     if let Some(what) = not_by_name(text) {
-        let hint = "write a name, `NAME @ https://…/FILE.whl`, or the path of a wheel in the project";
+        let hint = "write a name, `NAME @ https://…`, or a path in the project";
         return Err(RequirementsTxtError::Unsupported { origin, what: what.to_owned(), hint });
     }
     let expanded = if text.contains("://") { expand(text, variables, &origin)? } else { text.to_owned() };
@@ -289,7 +278,7 @@ pub fn parse_requirement(text: &str, origin: Origin) -> Result<Requirement, Requ
 /// Parses `text`, which was made from `source` by replacing variables.
 fn parse(text: &str, source: &str, origin: Origin) -> Result<Requirement, RequirementsTxtError> {
     let secret = text != source;
-    let requirement = Requirement::parse(text, origin.clone()).map_err(|error| {
+    let mut requirement = Requirement::parse(text, origin.clone()).map_err(|error| {
         let problem = if secret { "its URL is not valid".to_owned() } else { error.message.to_string() };
         RequirementsTxtError::Invalid {
             origin: origin.clone(),
@@ -297,8 +286,24 @@ fn parse(text: &str, source: &str, origin: Origin) -> Result<Requirement, Requir
             problem: shown(&problem),
         }
     })?;
+    if secret && let Some(VersionOrUrl::Url(url)) = &mut requirement.pep508.version_or_url {
+        requirement.credentials = taken(url);
+    }
     check_direct_url(&requirement, secret)?;
     Ok(requirement)
+}
+
+/// Takes user and password out of the URL of a repository, for git alone to see.
+fn taken(url: &mut Url) -> Option<Credentials> {
+    if !matches!(url.scheme(), "git+https" | "git+http") || url.username().is_empty() {
+        return None;
+    }
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let credentials =
+        Credentials { user: decoded(url.username()), password: decoded(url.password().unwrap_or_default()) };
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(credentials)
 }
 
 /// Refuses a direct URL that is not of a supported kind or that holds credentials. `secret`: the URL was made with the
@@ -306,7 +311,8 @@ fn parse(text: &str, source: &str, origin: Origin) -> Result<Requirement, Requir
 fn check_direct_url(requirement: &Requirement, secret: bool) -> Result<(), RequirementsTxtError> {
     let Some(VersionOrUrl::Url(url)) = &requirement.pep508.version_or_url else { return Ok(()) };
     let origin = requirement.origin.clone();
-    if !matches!(url.scheme(), "https" | "http" | "file") {
+    let is_git = matches!(url.scheme(), "git+https" | "git+http" | "git+ssh" | "git+file");
+    if !is_git && !matches!(url.scheme(), "https" | "http" | "file") {
         let what = match url.scheme().split_once('+') {
             Some((vcs, _)) => format!("a {vcs} repository"),
             None => {
@@ -319,9 +325,11 @@ fn check_direct_url(requirement: &Requirement, secret: bool) -> Result<(), Requi
             }
         };
         let name = requirement.pep508.name.to_string();
-        return Err(RequirementsTxtError::NeedsBuild { origin, name, what });
+        return Err(RequirementsTxtError::UnknownSources { origin, name, what });
     }
-    let has_user = !url.username().is_empty() || url.password().is_some();
+    // With SSH, the user is a part of the address.
+    let is_user = url.scheme() != "git+ssh" && !url.username().is_empty();
+    let has_user = is_user || url.password().is_some();
     if has_user || (secret && url.query().is_some()) {
         let name = requirement.pep508.name.to_string();
         return Err(RequirementsTxtError::Credentials { origin, name });
@@ -333,7 +341,7 @@ fn check_direct_url(requirement: &Requirement, secret: bool) -> Result<(), Requi
 fn not_by_name(text: &str) -> Option<&'static str> {
     let first = text.split([' ', ';', '@']).next().unwrap_or_default();
     let lower = first.to_ascii_lowercase();
-    let is_vcs = ["git+", "hg+", "svn+", "bzr+"].iter().any(|vcs| lower.starts_with(vcs));
+    let is_vcs = ["hg+", "svn+", "bzr+"].iter().any(|vcs| lower.starts_with(vcs));
     if is_vcs {
         Some("a requirement from a version control system")
     } else if lower.contains("://") || lower.starts_with("file:") {
@@ -349,12 +357,8 @@ fn not_by_name(text: &str) -> Option<&'static str> {
 }
 
 fn unsupported(origin: &Origin, option: &str) -> RequirementsTxtError {
-    let hint = match option {
-        "-e" | "--editable" => "an image holds no editable installs: name a released wheel",
-        _ => "remove the option",
-    };
     let what = format!("`{}`", option.chars().take(100).collect::<String>());
-    RequirementsTxtError::Unsupported { origin: origin.clone(), what, hint }
+    RequirementsTxtError::Unsupported { origin: origin.clone(), what, hint: "remove the option" }
 }
 
 /// The lines with continuations joined and comments removed; each with the number of its first line. Empty ones are
@@ -486,6 +490,8 @@ mod tests {
         let locate = |name: &str| match name {
             "a/w/own-1.0-py3-none-any.whl" => Url::parse("file:///p/a/w/own-1.0-py3-none-any.whl").ok(),
             "a/w" => Url::parse("file:///p/a/w/").ok(),
+            "a/lib" => Url::parse("file:///p/a/lib/").ok(),
+            "" => Url::parse("file:///p/").ok(),
             _ => None,
         };
         read_requirements_txt(files[0].0, &mut open, &locate, &variables)
@@ -541,12 +547,30 @@ mod tests {
     }
 
     #[test]
-    fn what_must_be_built_names_the_package_and_the_choices() {
-        let error = read(&[("r.txt", "own @ git+https://u:p4ss@h.example/own@main")]).err().unwrap();
+    fn sources_are_named_by_place_and_their_names_found_where_they_are_told() {
+        let text = "git+https://h.example/own.git@v1#egg=Own_Lib&subdirectory=x\n\
+            other[y] @ git+ssh://git@h.example/other@main ; python_version > '3.8'\n\
+            https://h.example/third-1.0.tar.gz#sha256=0\n-e ./lib[z]\nfourth @ ./lib\n--editable=a/../lib\n";
+        let pyproject = "[project]\nname = 'Lib'\n";
+        let read = read(&[("a/r.txt", text), ("a/lib/pyproject.toml", pyproject)]).unwrap();
         assert_eq!(
-            error.to_string(),
-            "r.txt:1: `own` comes from a git repository, and would have to be built"
+            shown_requirements(&read.requirements),
+            [
+                "a/r.txt:1 own-lib @ git+https://h.example/own.git@v1#egg=Own_Lib&subdirectory=x",
+                "a/r.txt:2 other[y] @ git+ssh://git@h.example/other@main ; python_full_version >= '3.9'",
+                "a/r.txt:3 third @ https://h.example/third-1.0.tar.gz#sha256=0",
+                "a/r.txt:4 lib[z] @ file:///p/a/lib/",
+                "a/r.txt:5 fourth @ file:///p/a/lib/",
+                "a/r.txt:6 lib @ file:///p/a/lib/",
+            ]
         );
+        assert_eq!(read.editables.len(), 2);
+    }
+
+    #[test]
+    fn repositories_that_cannot_be_read_name_the_package_and_the_choices() {
+        let error = read(&[("r.txt", "own @ hg+https://u:p4ss@h.example/own@main")]).err().unwrap();
+        assert_eq!(error.to_string(), "r.txt:1: `own` comes from a hg repository, which cannot be read");
         assert_eq!(error.exit_code(), ExitCode::NoResolution);
         assert!(error.hint().unwrap().contains("own @ https://"));
     }
@@ -566,6 +590,10 @@ mod tests {
         let read_line = |line: &str| read(&[("r.txt", line)]);
         let found = read_line("--extra-index-url https://u:${TOKEN}@h.example/simple").unwrap();
         assert_eq!(found.extra_index_urls[0].0.password(), Some("s3cret"));
+        // Git may have it.
+        let found = read_line("git+https://u:${TOKEN}@h.example/x#egg=x").unwrap();
+        assert_eq!(found.requirements[0].to_string(), "x @ git+https://h.example/x#egg=x");
+        assert_eq!(found.requirements[0].credentials.as_ref().unwrap().password, "s3cret");
         for bad in [
             "x @ https://${TOKEN}@h.example/x-1-py3-none-any.whl",
             "x @ https://h.example/x-1-py3-none-any.whl?t=${TOKEN}",
@@ -573,6 +601,8 @@ mod tests {
             "-i ${TOKEN}://u:p4ss@h.example",
             "-i https://u:p4ss@h.example:x/",
             "x @ https://u:p4ss@h.example/x.whl",
+            "x @ git+https://u:p4ss@h.example/x",
+            "x @ git+ssh://git:p4ss@h.example/x",
             "x @ https://u:p4ss@h.example:x/x.whl",
             "x @ https://${NO}@h.example/x.whl",
         ] {
@@ -587,11 +617,12 @@ mod tests {
         for line in [
             "-e .",
             "--editable=.",
+            ".",
             "--require-hashes",
-            "./local",
-            "dir/x",
             "https://h.example/x.whl",
+            "https://h.example/v1.0.zip",
             "git+https://h.example/x",
+            "hg+https://h.example/x",
             "x @ ftp://h.example/x.whl",
             "x --global-option=y",
         ] {
@@ -617,6 +648,9 @@ mod tests {
             "x --hash",
             "-i notaurl",
             "-f x",
+            "./local",
+            "-e dir/x",
+            "x @ ./nothing",
             "../x.whl",
             "./x-1.0-py3-none-any.whl",
             "x; ((((python_version",
