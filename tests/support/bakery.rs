@@ -13,6 +13,7 @@ use bakehouse::model::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[allow(clippy::duplicate_mod, reason = "a test may use a registry alone, or the bakery, or both")]
 #[path = "conform.rs"]
 mod conform;
 

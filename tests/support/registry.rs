@@ -7,6 +7,7 @@
     reason = "test support, of which every file uses a part"
 )]
 
+#[allow(clippy::duplicate_mod, reason = "a test may use a registry alone, or the bakery, or both")]
 #[path = "conform.rs"]
 mod conform;
 
