@@ -123,9 +123,9 @@ fn say(world: &World, places: &[usize]) {
     for place in places {
         let (file, table) = PLACES[place];
         let text = format!(
-            "[{table}]\nuser = {place}1\nworkdir = \"/w{place}\"\nenv = {{ V = \"{place}\", V{place} = \"x\" }}\n\
+            "[{table}]\nuser = 5{place}\nworkdir = \"/w{place}\"\nenv = {{ V = \"{place}\", V{place} = \"x\" }}\n\
              labels = {{ l = \"{place}\", l{place} = \"x\" }}\nentrypoint = [\"e{place}\"]\ncmd = [\"c{place}\"]\n\
-             expose = [{place}1]\nstop-signal = \"{place}1\"\n"
+             expose = [7{place}]\nstop-signal = \"1{place}\"\n"
         );
         files.get_mut(file).unwrap().push_str(&text);
     }
@@ -136,11 +136,11 @@ fn say(world: &World, places: &[usize]) {
 fn check(config: &Value, place: usize, all: &[usize]) {
     let env = variables(config);
     let config = &config["config"];
-    assert_eq!(config["User"], format!("{place}1"));
+    assert_eq!(config["User"], format!("5{place}"));
     assert_eq!(config["WorkingDir"], format!("/w{place}"));
     assert_eq!(config["Entrypoint"], json!([format!("e{place}")]));
     assert_eq!(config["Cmd"], json!([format!("c{place}")]));
-    assert_eq!(config["StopSignal"], format!("{place}1"));
+    assert_eq!(config["StopSignal"], format!("1{place}"));
     assert_eq!(config["Labels"]["l"], format!("{place}"));
     assert_eq!(env["V"], format!("{place}"));
     // Variables, labels and ports add up.
@@ -149,7 +149,7 @@ fn check(config: &Value, place: usize, all: &[usize]) {
             (&config["Labels"][format!("l{one}")], env[&format!("V{one}")].as_str()),
             (&json!("x"), "x")
         );
-        assert_eq!(config["ExposedPorts"][format!("{one}1/tcp")], json!({}));
+        assert_eq!(config["ExposedPorts"][format!("7{one}/tcp")], json!({}));
     }
 }
 
@@ -160,7 +160,7 @@ fn every_setting_can_be_said_in_every_place_and_the_nearest_counts() {
         "-c",
         "etl",
         "--user",
-        "91",
+        "59",
         "--workdir",
         "/w9",
         "--env",
@@ -176,9 +176,9 @@ fn every_setting_can_be_said_in_every_place_and_the_nearest_counts() {
         "--cmd",
         "[\"c9\"]",
         "--expose",
-        "91",
+        "79",
         "--stop-signal",
-        "91",
+        "19",
     ];
     say(&world, &[0, 1, 2, 3, 4]);
     check(&configs(&world, &flags)["etl"], 9, &[0, 1, 2, 3, 4, 9]);
@@ -197,7 +197,7 @@ fn every_setting_can_be_said_in_every_place_and_the_nearest_counts() {
     );
     let api = &configs(&world, &["-c", "api"])["api"];
     assert_eq!((variables(api)["V"].as_str(), &api["config"]["Cmd"]), ("config", &json!(["serve"])));
-    assert_eq!(api["config"]["ExposedPorts"], json!({"7/tcp": {}, "31/tcp": {}}));
+    assert_eq!(api["config"]["ExposedPorts"], json!({"7/tcp": {}, "73/tcp": {}}));
     world.write(
         "deployments/api/pyproject.toml",
         "[tool.bakehouse]\nenv = { V = \"own\" }\ncmd = [\"own\"]\n",
