@@ -284,7 +284,9 @@ fn images_for_another_processor_run_on_every_suite() {
     };
     let world = world();
     for (suite, python) in SUITES {
-        let image = bake(&world, suite, &["--platform", "linux/arm64"]);
+        // Security updates of the oldest suite come from volunteers by now, for this processor with gaps.
+        let security: &[&str] = if suite == "bullseye" { &["--no-debian-security"] } else { &[] };
+        let image = bake(&world, suite, &[&["--platform", "linux/arm64"], security].concat());
         assert_eq!(image.report["images"][0]["platforms"][0]["python"], python);
         let run = |arguments: &[&str]| {
             // As the kernel would start `/opt/venv/bin/python`: the interpreter that it leads to, known by that name.

@@ -1,4 +1,4 @@
-//! The example project, baked for real: from the real Python index, on the Debian base, into a real registry; pulled and
+//! The example project, baked for real: from the real Python index, on the default base, into a real registry; pulled and
 //! unpacked by tools that nobody here wrote; and run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
@@ -312,7 +312,6 @@ fn the_example_is_baked_pushed_pulled_and_runs() {
         .arg(world.project())
         .args(["--format", "json", "--cache-dir"])
         .arg(world.path("store"));
-    command.arg("--base").arg(format!("oci:{}", bakery::debian_layout().display()));
     command.arg("--push").arg(format!("{}/bakery", registry.address()));
     let ran = bakery::run(&mut command);
     assert_eq!(ran.code, 0, "{}", ran.stderr);

@@ -282,6 +282,27 @@ fn a_build_that_hangs_is_ended_and_leaves_no_process_behind() {
 }
 
 #[test]
+fn a_run_that_is_interrupted_ends_its_builds() {
+    let mut world = World::plain(&["own"]);
+    let hang = "import subprocess\nsubprocess.run(['sleep', '7343.25'])\n";
+    world.publish(Sdist::new("own", "1").static_info().backend(hang).build());
+    let eventually = |wanted: bool| {
+        let mut seen = (0..300).map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            runs("7343.25")
+        });
+        seen.any(|seen| seen == wanted)
+    };
+    let mut child = world.command(&["lock", "--build"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    assert!(eventually(true), "the build begins");
+    let killed = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(eventually(false), "what the backend started is ended");
+    assert!(!world.project().join("pylock.toml").exists());
+}
+
+#[test]
 fn a_distribution_that_is_another_is_refused_before_its_code_runs() {
     let bad = "raise SystemExit('it ran')\n";
     for info in

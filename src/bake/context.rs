@@ -13,7 +13,7 @@ use super::environments::Names;
 use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
-use super::{Error, Event, Goal, Options, Progress, Run, resolving};
+use super::{Error, Event, Freshness, Goal, Options, Progress, Run, resolving};
 use crate::build::{self, Builders};
 use crate::index::Index;
 use crate::model::VersionOrUrl;
@@ -115,6 +115,11 @@ impl<'a> Context<'a> {
             clocks: Clocks::default(),
             progress,
         })
+    }
+
+    /// What to do about stale locks.
+    pub fn freshness(&self) -> Freshness {
+        if self.goal == Goal::CheckLocks { Freshness::Require } else { self.options.freshness }
     }
 
     /// What besides the indexes says where the distributions of an environment come from, as canonical text.

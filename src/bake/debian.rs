@@ -9,7 +9,7 @@ use super::assemble::usable;
 use super::context::Context;
 use super::records::made_key;
 use super::report::{LockReport, LockStatus, Report};
-use super::{Error, Event, Freshness, Goal};
+use super::{Error, Event, Freshness, Goal, interpreter};
 use crate::base::debian::{self, BaseLock, Keys, LOCK_FILE, LockedBase, Made, Mirrors, Recipe};
 use crate::base::{self, Base, Contents};
 use crate::model::{Platform, PythonMinor};
@@ -31,7 +31,11 @@ pub fn default_suite(context: &Context<'_>, allowed: impl Fn(PythonMinor) -> boo
         let recipe = recipe(context, suite, platform);
         recipe.is_ok_and(|recipe| locked.find(&recipe).is_some())
     };
-    let suite = fitting().find(|(suite, _)| is_locked(suite)).or_else(|| fitting().next());
+    let mut suite = fitting().find(|(suite, _)| is_locked(suite)).or_else(|| fitting().next());
+    // Where no suite has the Python, it may come from an archive.
+    if suite.is_none() && interpreter::are_named(context)? {
+        suite = SUITES.iter().find(|(suite, _)| is_locked(suite)).or_else(|| SUITES.first());
+    }
     let found = SUITES.map(|(suite, minor)| format!("{suite} has Python 3.{minor}")).join(", ");
     suite.map(|(suite, _)| (*suite).to_owned()).ok_or(Error::NoBase { found })
 }
@@ -77,7 +81,7 @@ async fn recall(
 }
 
 /// Whether the base is to be locked anew. Without the network, it cannot be.
-fn is_upgraded(context: &Context<'_>) -> bool {
+pub fn is_upgraded(context: &Context<'_>) -> bool {
     context.options.freshness == Freshness::Upgrade && !context.options.offline
 }
 
@@ -119,13 +123,8 @@ async fn lock(
     mirrors: &Mirrors,
     report: &mut Report,
 ) -> Result<LockedBase, Error> {
-    let freshness =
-        if context.goal == Goal::CheckLocks { Freshness::Require } else { context.options.freshness };
-    // A lock that cannot be read is replaced only by the user's wish.
-    let mut lock = match read(context) {
-        Err(_) if freshness == Freshness::Upgrade => BaseLock::default(),
-        read => read?,
-    };
+    let freshness = context.freshness();
+    let mut lock = read_for(context, freshness)?;
     let known = lock.find(recipe).cloned();
     let (locked, status) = match (known, freshness) {
         (Some(known), _) if !is_upgraded(context) => (known, LockStatus::Fresh),
@@ -141,9 +140,7 @@ async fn lock(
             } else {
                 lock.insert(locked.clone());
                 if context.goal != Goal::Plan {
-                    let path = context.project.root.join(LOCK_FILE);
-                    store::write_atomically(&path, lock.to_toml().as_bytes())
-                        .map_err(store::Error::io("write", &path))?;
+                    write(context, &lock)?;
                 }
                 (locked, LockStatus::Written)
             }
@@ -160,8 +157,23 @@ async fn lock(
     Ok(locked)
 }
 
+/// Writes the project's lock of bases.
+pub fn write(context: &Context<'_>, lock: &BaseLock) -> Result<(), Error> {
+    let path = context.project.root.join(LOCK_FILE);
+    let written = store::write_atomically(&path, lock.to_toml().as_bytes());
+    Ok(written.map_err(store::Error::io("write", &path))?)
+}
+
+/// The project's lock of bases. One that cannot be read is replaced only by the user's wish.
+pub fn read_for(context: &Context<'_>, freshness: Freshness) -> Result<BaseLock, Error> {
+    match read(context) {
+        Err(_) if freshness == Freshness::Upgrade => Ok(BaseLock::default()),
+        read => read,
+    }
+}
+
 /// The project's lock of bases; empty where there is none.
-fn read(context: &Context<'_>) -> Result<BaseLock, Error> {
+pub fn read(context: &Context<'_>) -> Result<BaseLock, Error> {
     let path = context.project.root.join(LOCK_FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(BaseLock::parse(&text, LOCK_FILE).map_err(base::Error::from)?),

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::context::Context;
 use super::foundation::Installed;
 use super::report::Report;
-use super::{Error, Event, Goal, debian};
+use super::{Error, Event, Goal, debian, interpreter};
+use crate::base::interpreter::Interpreter;
 use crate::base::{self, Base, Contents, Found, Python, Source};
 use crate::model::{Key, Libc, Platform, PythonMinor, Target, Warning};
 use crate::project::{self, Component, Environment, Project, Unreadable};
@@ -22,12 +23,14 @@ pub struct Unit<'p> {
     pub environment: &'p Environment,
     /// Absent when only locks are wanted and no base is named.
     pub base: Option<Arc<Base>>,
-    /// The interpreter in the base.
+    /// The interpreter.
     pub python: Option<Python>,
     /// Whether the environment lets what is installed for that interpreter be imported.
     pub open: bool,
     /// What is installed for it, where that counts.
     pub installed: Installed,
+    /// The interpreter in a layer of its own, where the base lacks it; `python` is that then.
+    pub interpreter: Option<Arc<Interpreter>>,
     pub target: Target,
 }
 
@@ -148,7 +151,11 @@ pub async fn prepare<'p>(
                         base
                     }
                 });
-                units.push(unit(context, component, environment, platform, base)?);
+                let own = match &base {
+                    Some(base) => interpreter::open(context, environment, platform, base, report).await?,
+                    None => None,
+                };
+                units.push(unit(context, component, environment, platform, (base, own))?);
             }
         }
     }
@@ -246,11 +253,20 @@ fn base_of(context: &Context<'_>, environment: &Environment, report: &mut Report
 }
 
 /// Whether a Python is one that the command line or the project asks for.
-fn allows(context: &Context<'_>, environment: &Environment, minor: PythonMinor) -> bool {
+pub fn allows(context: &Context<'_>, environment: &Environment, minor: PythonMinor) -> bool {
     match (context.options.python, &environment.python) {
         (Some(wanted), _) => minor == wanted,
         (None, Some(request)) => request.allows(minor),
         (None, None) => true,
+    }
+}
+
+/// Which Python is asked for, for messages.
+pub fn wanted(context: &Context<'_>, environment: &Environment) -> String {
+    match (context.options.python, &environment.python) {
+        (Some(wanted), _) => format!("Python {wanted} (--python)"),
+        (None, Some(request)) => format!("Python {} ({})", request.specifiers, request.origin),
+        (None, None) => "Python".to_owned(),
     }
 }
 
@@ -260,18 +276,19 @@ fn unit<'p>(
     component: &'p Component,
     environment: &'p Environment,
     platform: Platform,
-    base: Option<Arc<Base>>,
+    (base, interpreter): (Option<Arc<Base>>, Option<Arc<Interpreter>>),
 ) -> Result<Unit<'p>, Error> {
     let allowed = |minor| allows(context, environment, minor);
     let (python, minor, libc) = match &base {
         Some(base) => {
-            let wanted = match (context.options.python, &environment.python) {
-                (Some(wanted), _) => format!("Python {wanted} (--python)"),
-                (None, Some(request)) => format!("Python {} ({})", request.specifiers, request.origin),
-                (None, None) => "Python".to_owned(),
+            let (python, libc) = match &interpreter {
+                Some(own) => (own.python.clone(), own.libc(base.contents.libc)),
+                None => {
+                    let python = base.choose(&wanted(context, environment), allowed)?;
+                    (python.clone(), base.contents.libc)
+                }
             };
-            let python = base.choose(&wanted, allowed)?.clone();
-            let libc = base.contents.libc.unwrap_or(DEFAULT_LIBC);
+            let libc = libc.unwrap_or(DEFAULT_LIBC);
             (Some(python.clone()), python.minor, libc)
         }
         None => {
@@ -287,8 +304,8 @@ fn unit<'p>(
     };
     let target = Target { python: minor, platform, libc };
     let asked = context.options.python.is_some() || environment.python.is_some();
-    let counting = python.as_ref().filter(|_| !asked && !context.options.isolated);
+    let counting = python.as_ref().filter(|_| interpreter.is_none() && !asked && !context.options.isolated);
     let installed = counting.map(Installed::of).unwrap_or_default();
     let open = counting.is_some_and(|python| !python.distributions.is_empty());
-    Ok(Unit { component, environment, base, python, open, installed, target })
+    Ok(Unit { component, environment, base, python, open, installed, interpreter, target })
 }

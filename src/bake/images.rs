@@ -14,7 +14,7 @@ use super::report::{
     Report, Role, Transfer,
 };
 use super::settings::Running;
-use super::{Error, Goal, assemble, code, deliver, plan, skeleton};
+use super::{Error, Goal, assemble, code, deliver, interpreter, plan, skeleton};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
@@ -27,8 +27,8 @@ use crate::project::{self, Asset};
 const LAYER_BUDGET: usize = 100;
 /// The most layers that the distributions of an environment are spread over.
 const DISTRIBUTION_LAYERS: usize = 24;
-/// Layers besides those of the base and the distributions: the skeleton, shared code, own code.
-const OTHER_LAYERS: usize = 3;
+/// Layers besides those of the base and the distributions: the interpreter, the skeleton, shared code, own code.
+const OTHER_LAYERS: usize = 4;
 /// How much of a README goes into a label.
 const README_LIMIT: usize = 32 * 1024;
 
@@ -188,7 +188,8 @@ async fn build(
     code.warn_of_hidden(context, locked, &mut warnings)?;
     warnings.extend(environment.warnings.iter().cloned());
 
-    let mut layers = environment.layers.clone();
+    let mut layers: Vec<Made> = interpreter::layer(&locked.unit).into_iter().collect();
+    layers.extend(environment.layers.iter().cloned());
     layers.extend([shared, own].into_iter().flatten());
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
@@ -348,6 +349,10 @@ pub fn image_layer(made: &Made) -> image::Layer {
     let packages: Vec<&str> = made.packages.iter().map(|package| &*package.name).collect();
     let created_by = match made.role {
         Role::Code => "code".to_owned(),
+        Role::Interpreter => {
+            let named = made.packages.iter().map(|package| format!("{} {}", package.name, package.version));
+            format!("interpreter {}", named.collect::<Vec<_>>().join(" "))
+        }
         _ if packages.is_empty() => "environment".to_owned(),
         _ => format!("environment {}", packages.join(" ")),
     };

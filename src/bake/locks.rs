@@ -105,8 +105,7 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
     let Some(first) = units.first() else { return Err(Error::NoPythonNamed) };
     let shown = &first.environment.lock_path;
     let path = context.project.root.join(shown);
-    let freshness =
-        if context.goal == Goal::CheckLocks { Freshness::Require } else { context.options.freshness };
+    let freshness = context.freshness();
 
     let targets: Vec<_> = units.iter().map(|unit| unit.target).collect();
     let old = match read(&path, shown, &targets) {

@@ -15,6 +15,7 @@ mod foreign;
 mod foundation;
 mod images;
 mod installed;
+mod interpreter;
 mod locks;
 mod options;
 mod plan;

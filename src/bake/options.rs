@@ -134,6 +134,8 @@ pub struct Options {
     pub base: Option<Source>,
     /// How bases of Debian's packages are made.
     pub debian: Debian,
+    /// Where Pythons come from that a base lacks: files, directories, URLs.
+    pub python_archives: Vec<String>,
     /// The Python; goes before what the project's files say.
     pub python: Option<PythonMinor>,
     /// Whether what the base has installed does not count.

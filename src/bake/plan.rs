@@ -13,7 +13,7 @@ use super::images::{
 use super::locks::Locked;
 use super::report::{ImageReport, LayerOrigin, LayerReport, PlannedReport, Report, Role, Transfer};
 use super::settings::Running;
-use super::{Error, Output, code, skeleton};
+use super::{Error, Output, code, interpreter, skeleton};
 use crate::base::Base;
 use crate::image;
 use crate::layer::{self, Collision, FileEntry, Layer};
@@ -85,6 +85,12 @@ struct Expected {
 }
 
 impl Expected {
+    /// A layer that is there.
+    fn of(made: Made) -> Self {
+        let Made { layer, role, packages, origin } = made;
+        Self { key: layer.key, role, packages, found: Some((layer, origin)), estimated_size: None }
+    }
+
     fn made(&self) -> Option<Made> {
         let (layer, origin) = self.found.clone()?;
         Some(Made { layer, role: self.role, packages: self.packages.clone(), origin })
@@ -100,7 +106,10 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     code.warn_of_hidden(context, locked, &mut warnings)?;
     let skeleton = Arc::new(skeleton::of(locked, python));
     let skeleton = expected(Role::Environment, files(context, skeleton).await?);
-    let (mut layers, downloads) = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
+    let (distributions, downloads) =
+        distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
+    let mut layers: Vec<Expected> = interpreter::layer(&locked.unit).into_iter().map(Expected::of).collect();
+    layers.extend(distributions);
     layers.push(skeleton);
     for part in [&code.shared, &code.own].into_iter().filter(|part| !part.entries.is_empty()) {
         let planned = part.planned.get_or_try_init(|| files(context, Arc::clone(&part.entries))).await?;

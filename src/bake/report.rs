@@ -94,6 +94,8 @@ pub struct PlatformReport {
 pub enum Role {
     /// Of the base image.
     Base,
+    /// The interpreter, where the base lacks it.
+    Interpreter,
     /// The environment: distributions and what links them to the interpreter.
     Environment,
     /// The user's code.
@@ -162,7 +164,7 @@ pub struct PackageReport {
     pub name: String,
     /// The version.
     pub version: String,
-    /// `pypi`.
+    /// `pypi`; `python` for the interpreter itself.
     pub kind: &'static str,
 }
 

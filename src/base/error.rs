@@ -6,7 +6,7 @@ use crate::model::{Digest, ExitCode, Platform};
 use crate::{image, registry, store};
 
 use super::contents::Python;
-use super::debian;
+use super::{debian, interpreter};
 
 /// What can go wrong with a base image.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,9 @@ pub enum Error {
     /// A base made of Debian's packages cannot be had.
     #[error(transparent)]
     Debian(#[from] debian::Error),
+    /// A Python that the base lacks cannot be had.
+    #[error(transparent)]
+    Interpreter(#[from] interpreter::Error),
     /// The store failed.
     #[error(transparent)]
     Store(store::Error),
@@ -139,6 +142,7 @@ impl Error {
             Self::Open { source, .. } => source.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
             Self::Debian(error) => error.exit_code(),
+            Self::Interpreter(error) => error.exit_code(),
             Self::NotFound { .. } => ExitCode::Project,
             Self::Store(error) => error.exit_code(),
             // A layout checks its blobs as they are read, and tells what it found inside the I/O error.
@@ -160,7 +164,7 @@ impl Error {
                 [] => return None,
                 found => format!("choose another base image, or one of its platforms with `--platform`: {}", found.join(", ")),
             },
-            Self::Scratch { .. } => "choose a base image with a CPython (3.7 or newer) with `--base`".into(),
+            Self::Scratch { .. } => "choose a base image with a CPython (3.7 or newer) with `--base`, or give one with `--python-archive`".into(),
             Self::NoPython { found, .. } if found.is_empty() => {
                 "choose a base image with a CPython (3.7 or newer) on its PATH".into()
             }
@@ -169,12 +173,16 @@ impl Error {
                 choices.sort();
                 choices.dedup();
                 let choices: Vec<_> = choices.iter().map(|minor| format!("`--python {minor}`")).collect();
-                format!("choose {}, or another base image with `--base`", choices.join(" or "))
+                format!(
+                    "choose {}, or another base image with `--base`, or give the Python with `--python-archive`",
+                    choices.join(" or ")
+                )
             }
             Self::Damaged { .. } | Self::Refused { .. } | Self::DiffId { .. } => {
                 "do not use this image; if you trust where it comes from, have it built or copied anew".into()
             }
             Self::Debian(error) => return error.hint(),
+            Self::Interpreter(error) => return error.hint(),
             Self::Open { source, .. } => return source.hint(),
             Self::Image { source, .. } => return source.hint(),
             Self::NotFound { .. } => "check the name and the tag".into(),

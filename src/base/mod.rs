@@ -4,7 +4,8 @@
 //! platform (from an image index, [`select_platform`] picks one image) and looks inside with [`inspect`]: that streams the layers once, in order, and gives the image's [`Contents`]: which
 //! Pythons are where and what is installed for them, which C library there is, and which users. No container is run,
 //! nothing is unpacked. The contents depend on nothing but the image, so they are kept as a record under
-//! [`Contents::key`]. The room [`debian`] makes bases of Debian's packages.
+//! [`Contents::key`]. The room [`debian`] makes bases of Debian's packages,
+//! and [`interpreter`] layers of Pythons that a base lacks.
 
 mod archive;
 mod contents;
@@ -13,6 +14,7 @@ mod document;
 mod error;
 mod inspect;
 mod installed;
+pub mod interpreter;
 mod open;
 mod probe;
 mod pythons;

@@ -270,6 +270,11 @@ impl Base {
         }
     }
 
+    /// Whether there is nothing in it: `scratch`.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.place, Place::Nowhere)
+    }
+
     /// Its layers, if they were made and not found.
     pub fn made(&self) -> Option<&[Arc<layer::Layer>]> {
         match &self.place {

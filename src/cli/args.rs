@@ -121,6 +121,10 @@ pub struct ProjectArguments {
     /// Do not let the environment use what is installed in the base image, which it does where nobody asks for a Python.
     #[arg(long)]
     pub isolated: bool,
+    /// Where Pythons come from that the base lacks: archives in the layout `install_only` of python-build-standalone, as a
+    /// file, a URL, a directory, or a URL that ends with / and has a SHA256SUMS (repeatable).
+    #[arg(long, env = "BAKEHOUSE_PYTHON_ARCHIVE", value_name = "ARCHIVE")]
+    pub python_archive: Vec<String>,
     /// The platforms to build for: linux/amd64, linux/arm64, or both with a comma between.
     #[arg(long, value_name = "OS/ARCH", default_value = "linux/amd64", value_delimiter = ',')]
     pub platform: Vec<Platform>,
@@ -299,6 +303,7 @@ impl ProjectArguments {
             debian: self.debian.options(),
             python: self.python,
             isolated: self.isolated,
+            python_archives: self.python_archive.clone(),
             platforms: self.platform.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
             resolving: self.resolving.resolving()?,
             freshness: Freshness::Update,

@@ -271,6 +271,7 @@ fn plan(report: &Report) -> String {
             for layer in &platform.layers {
                 let role = match layer.role {
                     Role::Base => "base",
+                    Role::Interpreter => "interpreter",
                     Role::Environment => "environment",
                     Role::Code => "code",
                 };

@@ -105,6 +105,9 @@ impl Error {
             Self::Foreign { .. } => {
                 Some("run `bakehouse lock --upgrade` to replace it by a lock made from the requirements".to_owned())
             }
+            Self::NoFittingWheel { sdist: Some(_), name, .. } => Some(format!(
+                "locks of other tools are not built from: `bakehouse lock --upgrade --build {name}` replaces it by a lock of our own, for which {name} is built"
+            )),
             Self::NoFittingWheel { .. } => Some(
                 "lock again for this platform and Python, or run `bakehouse lock --upgrade` to replace the lock"
                     .to_owned(),
