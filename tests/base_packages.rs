@@ -30,7 +30,7 @@ fn world(requirements: &[&str]) -> World {
         ("tool", "1.0", "torch"),
     ] {
         let mut wheel = WheelBuilder::new(name, version)
-            .file(&format!("{name}.py"), &format!("FROM = 'index {version}'\n"));
+            .file(&format!("{name}.py"), format!("FROM = 'index {version}'\n"));
         if !requires.is_empty() {
             wheel = wheel.requires(requires);
         }
