@@ -68,7 +68,8 @@ fn outerbounds() -> World {
     world.write("deployments/api/server.py", "print('serving')\n");
     world.write(
         "data/orders/asset_config.toml",
-        "name = \"orders\"\nid = \"orders\"\ndescription = \"All orders\"\n",
+        "name = 'Orders'\nid = 'orders'\nkind = 'table'\ndescription = 'All orders'\nblobs = ['s3://b/o']\n\
+         [properties]\nsource = 'warehouse'\n",
     );
     world.publish(WheelBuilder::new("zeta", "1.0").build());
     world
@@ -147,7 +148,12 @@ fn flows_and_deployments_become_images_with_environments_of_their_own() {
     assert_eq!(labels["bakehouse.project"], "shop");
     assert_eq!(labels["bakehouse.component"], "flow/etl");
     assert_eq!(labels["bakehouse.readme"], "# ETL\n");
-    assert_eq!(labels["bakehouse.asset.data.orders"], "All orders");
+    let asset: Value = serde_json::from_str(labels["bakehouse.asset.data.orders"].as_str().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "name": "Orders", "description": "All orders", "kind": "table", "blobs": ["s3://b/o"],
+        "properties": {"source": "warehouse"},
+    });
+    assert_eq!(asset, expected);
     assert_eq!(config["config"]["Cmd"], serde_json::json!(["python", "flow.py"]));
     assert_eq!(config["config"]["WorkingDir"], "/app/flows/etl");
     let environment = config["config"]["Env"].as_array().unwrap();

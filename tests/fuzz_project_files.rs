@@ -77,7 +77,7 @@ const FLOWS: Kind = Kind {
         include_str!("../testdata/projects/constants/flows/etl/flow.py"),
         include_str!("../testdata/projects/configs/flows/train/flow.py"),
         "from base import *\nfrom metaflow import *\nA = {'a': '1'}\nB = A | {'b': f'>={V}'}\nclass M:\n  from base import start\n\
-         class F(M, Base):\n  c = Config('c', default='c.json')\n  @conda(packages=config_expr('c.x'), channels=['y'])\n  \
+         class F(M, Base):\n  c = Config('c', default=os.path.join(os.path.dirname(__file__), 'c.json'))\n  i = IncludeFile('i', default='c.json')\n  @conda(packages=config_expr('c.x'), channels=['y'])\n  \
          @gpu\n  @step\n  def train(self): pass\n  end = start\n",
     ],
     words: &[
@@ -92,6 +92,9 @@ const FLOWS: Kind = Kind {
         "'''",
         "\"\"\"",
         "Config('c', default='c.json')",
+        "IncludeFile('i', default=A['a'])",
+        "os.path.join(",
+        "os.path.dirname(__file__)",
         "config_expr('c.x')",
         "**",
         "|",
@@ -146,7 +149,7 @@ const CONFIGS: Kind = Kind {
         include_str!("../testdata/projects/seed/deployments/inference/config.yml"),
         include_str!("../testdata/projects/rules/deployments/dict/config.yml"),
         "a: &x {python: '3.11', pypi: {a: '1.0', b: 1.10}}\ndependencies:\n  <<: *x\n  pypi:\n    c: \"\"\nport: 0x1F\n\
-         environment: {A: 010, B: 1:30}\npackage:\n  src_paths: [., x]\n  suffixes: .py,.txt\ncommands:\n  - |\n    a\n    b\n",
+         environment: {A: 010, B: 1:30, C: [1, *x, {d: ~}], D: &y {e: [*x, 'é', 2.5]}, F: *y}\npackage:\n  src_paths: [., x]\n  suffixes: .py,.txt\ncommands:\n  - |\n    a\n    b\n",
     ],
     words: &[
         "&x ",
@@ -189,6 +192,7 @@ const CONFIGS: Kind = Kind {
         ",",
         "\t",
         "from_requirements_file: r.txt",
+        "environment:\n  A: ",
         "no_deps: true",
     ],
     beside: &[OBPROJECT, ("r.txt", "a\n-r deployments/d/config.yml\n")],
@@ -284,6 +288,26 @@ const PROJECTS: Kind = Kind {
     ],
 };
 
+const ASSETS: Kind = Kind {
+    file: "models/m/asset_config.toml",
+    corpus: &[
+        include_str!("../testdata/projects/seed/models/fraud/asset_config.toml"),
+        "name = 'M'\nid = 'm'\nkind = 'x'\nblobs = ['a', 'b']\n[properties]\na = '1'\n[tags]\nb = 2\n",
+    ],
+    words: TOML_WORDS,
+    beside: &[OBPROJECT],
+};
+
+const FILTERS: Kind = Kind {
+    file: "flows/f/obproject_deploy.toml",
+    corpus: &["[deploy]\nbranches = ['main', 'release/*', '[a-z]?']\n"],
+    words: TOML_WORDS,
+    beside: &[
+        OBPROJECT,
+        ("flows/f/flow.py", "from metaflow import *\nclass F(FlowSpec):\n  @step\n  def start(self): pass\n"),
+    ],
+};
+
 const SEVERAL: Kind = Kind {
     file: "obproject_multi.toml",
     corpus: &["[projects]\na = 'a'\nb = \"./x/b/\"\n"],
@@ -327,6 +351,9 @@ const TOML_WORDS: &[&str] = &[
     "inf",
     "0x_",
     "[environments.default]\n",
+    "[obproject_dirs]\ndata = 'd'\n",
+    "flow_configs",
+    "[properties]\n",
     "branches = ['*']",
     "..",
     "/",
@@ -483,7 +510,7 @@ fn fuzz(kind: &Kind) {
 #[test]
 fn no_project_file_panics_hangs_or_exhausts_memory() {
     let only = std::env::var("BAKEHOUSE_FUZZ_ONLY").unwrap_or_default();
-    for kind in [FLOWS, CONFIGS, REQUIREMENTS, PYPROJECT, PROJECTS, SEVERAL] {
+    for kind in [FLOWS, CONFIGS, REQUIREMENTS, PYPROJECT, PROJECTS, ASSETS, FILTERS, SEVERAL] {
         if kind.file.contains(&only) {
             fuzz(&kind);
         }

@@ -146,7 +146,7 @@ async fn a_direct_url_may_be_a_local_file() {
     assert!(matches!(index.url_archive(&foo(), &absent).await.unwrap_err(), Error::File { .. }));
     let vcs = Url::parse("git+https://host.example/foo-1.0-py3-none-any.whl").unwrap();
     let error = index.url_archive(&foo(), &vcs).await.unwrap_err();
-    assert!(matches!(error, Error::DirectUrl { .. }), "{error}");
+    assert!(matches!(error, Error::SourceDistribution { .. }), "{error}");
     let sdist = Url::parse("https://host.example/foo-1.0.tar.gz").unwrap();
     let error = index.url_archive(&foo(), &sdist).await.unwrap_err();
     assert!(matches!(error, Error::SourceDistribution { .. }), "{error}");

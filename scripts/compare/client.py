@@ -69,12 +69,13 @@ class Client:
         logs = [run["component"] + ": " + (run["stderr"] or run["stdout"])[-1500:] for run in failed]
         errors = [result["error"]] if result["error"] else []
         errors += [run["component"] + ": " + last_line(run) for run in failed]
-        environments, files = {}, {}
+        environments, files, variables = {}, {}, {}
         for run in result["components"]:
             if run["code"] == 0:
                 environments[run["component"]] = self._environments(run)
                 files[run["component"]] = in_image(copy, copied, run["component"], self._files(run["run"]))
-        return Side(environments, files, "; ".join(errors), [], "\n".join(logs))
+                variables[run["component"]] = set_variables(run["stdout"])
+        return Side(environments, files, variables, "; ".join(errors), [], "\n".join(logs))
 
     def _environments(self, run):
         bakes = self.standin.bakes[run["run"]]
@@ -105,6 +106,17 @@ class Client:
                 with tarfile.open(fileobj=BytesIO(blob), mode="r:gz") as package:
                     return {member.name.lstrip("/"): content(package, member) for member in package}
         return {}
+
+
+# What the tool sets of its own.
+TOOLS_OWN = ("OB_PROJECT", "OB_BRANCH", "EXTRA_PYTHONPATH")
+
+
+def set_variables(stdout):
+    """The variables that a deployment sets; a flow sets none."""
+    found = re.search(r"^VARIABLES (.*)$", stdout, re.MULTILINE)
+    variables = json.loads(found[1]) if found else {}
+    return {name: value for name, value in variables.items() if name not in TOOLS_OWN}
 
 
 def content(package, member):

@@ -17,6 +17,8 @@ import differences
 from client import Client
 from ours import plan
 
+# Whether the stated differences are told too.
+EXPLAIN = "COMPARE_EXPLAIN" in os.environ
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -55,6 +57,9 @@ def cases(project, client, ours):
         for path in sorted(files[0].keys() & files[1].keys()):
             if files[0][path] != files[1][path]:
                 yield Case(project, component, path, "content", files[0][path], files[1][path], ours)
+        if client.variables.get(component, {}) != ours.variables.get(component, {}):
+            variables = (tuple(sorted(side.variables.get(component, {}).items())) for side in (client, ours))
+            yield Case(project, component, "", "variables", *variables, ours)
         theirs, mine = client.environments.get(component), ours.environments.get(component)
         if theirs is None or mine is None:
             yield Case(project, component, "", "component", theirs is not None, mine is not None, ours)
@@ -91,6 +96,9 @@ def main():
                 compared = sum(len(steps) for steps in mine.environments.values())
                 result = f"refused by both ({mine.error} | {theirs.error[:160]})" if mine.error and theirs.error else f"{compared} environments"
                 stated = len(found) - len(open_cases)
+                if EXPLAIN:
+                    for case in found:
+                        print(f"  {case}\n    rule:   {getattr(differences.explain(case), '__name__', None)}")
                 print(f"{path.name}: {result}, {stated} stated differences, {len(open_cases)} others", flush=True)
                 for case in open_cases:
                     print(f"  {case}", flush=True)

@@ -4,6 +4,7 @@ Whoever comes to the point where the deployment would be handed over has baked t
 ends, with success.
 """
 
+import json
 import sys
 
 # The order matters: the command line's package chooses which copy of click the other one uses.
@@ -12,7 +13,9 @@ from metaflow.ob_internal import app_core
 from metaflow_extensions.outerbounds.plugins.apps.core import validations
 
 
-def handed_over(*_, **__):
+def handed_over(app_config, *_, **__):
+    variables = app_core.capsule.CapsuleInput._marshal_environment_variables(app_config)
+    print("\nVARIABLES " + json.dumps({variable["name"]: variable["value"] for variable in variables}))
     sys.exit(0)
 
 

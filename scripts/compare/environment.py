@@ -28,10 +28,12 @@ class Environment(NamedTuple):
 
 class Side(NamedTuple):
     """What one side makes of a project: environments by component and step (`""` for a deployment), the files of the
-    code packages by component and path (a digest, or `-> TARGET` of a link), the error that it stops with, and what it says besides."""
+    code packages by component and path (a digest, or `-> TARGET` of a link), the variables that deployments set, the error
+    that it stops with, and what it says besides."""
 
     environments: dict
     files: dict
+    variables: dict
     error: str
     warnings: list
     log: str

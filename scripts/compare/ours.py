@@ -11,16 +11,19 @@ from environment import Environment, Side, digest, normalized, our_python
 def plan(bakehouse, project):
     report = run(bakehouse, project, "--environments")
     errors = [error["message"] for error in report["errors"]]
-    environments = {}
+    environments, variables = {}, {}
     for component in report.get("components", []):
-        steps = environments["{kind}/{component}".format(**component)] = {}
+        name = "{kind}/{component}".format(**component)
+        variables[name] = component["variables"]
+        steps = environments[name] = {}
         for asked in component["environments"]:
             requirements = [normalized(text) for text in asked["requirements"]]
             requirements = tuple(sorted(requirements + ["conda " + text for text in asked.get("conda", [])]))
             found = Environment(our_python(asked["python"]), requirements, asked["base"])
             for step in asked["steps"] or [""]:
                 steps[step] = found
-    return Side(environments, {} if errors else files(bakehouse, project), "; ".join(errors), report["warnings"], "")
+    code = {} if errors else files(bakehouse, project)
+    return Side(environments, code, variables, "; ".join(errors), report["warnings"], "")
 
 
 def files(bakehouse, project):

@@ -383,10 +383,22 @@ fn labels(context: &Context<'_>, locked: &Locked<'_>, name: &str) -> BTreeMap<St
         label("bakehouse.readme", readme(&text));
     }
     for asset in &context.project.assets {
-        let Asset { kind, name, description, .. } = asset;
-        label(&format!("bakehouse.asset.{kind}.{name}"), description.clone().unwrap_or_default());
+        label(&format!("bakehouse.asset.{}.{}", asset.kind, asset.id), declaration(asset));
     }
     labels
+}
+
+/// What is declared of an asset, as JSON: the same text for the same declaration.
+fn declaration(asset: &Asset) -> String {
+    let Asset { name, description, declared_kind, blobs, properties, .. } = asset;
+    serde_json::json!({
+        "name": name,
+        "description": description,
+        "kind": declared_kind,
+        "blobs": blobs,
+        "properties": properties,
+    })
+    .to_string()
 }
 
 /// A README as the value of a label: text, and not without end.

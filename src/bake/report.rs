@@ -1,5 +1,6 @@
 //! The report: what a run did, for other programs. Its shape is a contract: see `docs/report.md`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -234,6 +235,8 @@ pub struct ComponentReport {
     pub folder: String,
     /// Its environments, in the order of their first steps.
     pub environments: Vec<RequestReport>,
+    /// The environment variables that its own configuration sets.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// An environment as the project's files ask for it.
@@ -265,6 +268,7 @@ impl ComponentReport {
             kind: component.kind.to_string(),
             folder: component.folder.clone(),
             environments: component.environments.iter().map(RequestReport::new).collect(),
+            variables: component.run.env.clone(),
         }
     }
 }

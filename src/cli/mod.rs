@@ -4,6 +4,7 @@ mod args;
 mod cache;
 mod configuration;
 mod output;
+mod plan;
 mod progress;
 mod resolving;
 

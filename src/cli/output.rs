@@ -6,10 +6,8 @@ use std::io::{IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
-use crate::bake::{
-    CodeLayer, Goal, ImageReport, LayerOrigin, LockStatus, OriginReport, Outcome, PackageReport, Report,
-    Role, Transfer,
-};
+use super::plan;
+use crate::bake::{Goal, ImageReport, LayerOrigin, LockStatus, Outcome, PackageReport, Report, Transfer};
 use crate::model::ExitCode;
 
 /// Log lines go to stderr, from warnings on, or as much as was asked for.
@@ -98,9 +96,9 @@ pub fn outcome(outcome: &Outcome, goal: Goal, arguments: &ReportArguments, quiet
             Ok(json) => stdout(&(json + "\n")),
             Err(error) => failure(&error, ExitCode::Internal),
         },
-        Format::Text if goal == Goal::Plan => stdout(&plan(report)),
-        Format::Text if goal == Goal::Environments => stdout(&environments(report)),
-        Format::Text if goal == Goal::Files => stdout(&files(report)),
+        Format::Text if goal == Goal::Plan => stdout(&plan::images(report)),
+        Format::Text if goal == Goal::Environments => stdout(&plan::environments(report)),
+        Format::Text if goal == Goal::Files => stdout(&plan::files(report)),
         Format::Text => {
             if !quiet {
                 stderr(&summary(report, goal));
@@ -177,140 +175,10 @@ fn of_base(packages: &[PackageReport]) -> String {
 }
 
 /// An image by its component, and the steps that run in it.
-fn title(report: &Report, image: &ImageReport) -> String {
+pub fn title(report: &Report, image: &ImageReport) -> String {
     let mut name = format!("{}/{}", image.kind, image.component);
     if image.project != report.project {
         name = format!("{name} of {}", image.project);
     }
     if image.steps.is_empty() { name } else { format!("{name} (steps {})", image.steps.join(", ")) }
-}
-
-/// What the project's files ask for, for people.
-fn environments(report: &Report) -> String {
-    let mut text = format!("project {}\n", report.project);
-    for component in &report.components {
-        for request in &component.environments {
-            text += &format!("\n{}/{}", component.kind, component.component);
-            if !request.steps.is_empty() {
-                text += &format!(" (steps {})", request.steps.join(", "));
-            }
-            text += ":\n";
-            text += &origins(&request.origins);
-        }
-    }
-    text
-}
-
-/// The files of the code layers, and what is left out.
-fn files(report: &Report) -> String {
-    let mut text = format!("project {}\n", report.project);
-    for code in report.code.iter().flatten() {
-        text += &format!(
-            "\ncode of {}/{}: {} files, {}\n",
-            code.kind,
-            code.component,
-            code.files.len(),
-            size(code.size)
-        );
-        for file in &code.files {
-            let bytes = file.size.map(size).unwrap_or_default();
-            let link = file.link.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
-            let layer = match file.layer {
-                CodeLayer::Shared => "shared",
-                CodeLayer::Own => "own",
-            };
-            text += &format!("  {layer:<6} {bytes:>9}  /{}{link}\n", file.path);
-        }
-        for library in &code.libraries {
-            text += &format!("  library {} from {} ({})\n", library.name, library.path, library.origin);
-        }
-        if !code.left_out.is_empty() {
-            text += "  left out:\n";
-        }
-        let width = code.left_out.iter().map(|out| out.path.chars().count()).max().unwrap_or(0).min(60);
-        for out in &code.left_out {
-            text += &format!("    {:<width$}  {}\n", out.path, out.message);
-        }
-    }
-    text
-}
-
-/// Requirements, and where they are stated.
-fn origins(origins: &[OriginReport]) -> String {
-    let width = origins.iter().map(|o| o.requirement.chars().count()).max().unwrap_or(0).min(60);
-    let lines = origins.iter().map(|OriginReport { requirement, file, line }| {
-        let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-        format!("  {requirement:<width$}  {file}{line}\n")
-    });
-    lines.collect()
-}
-
-/// A plan for people.
-fn plan(report: &Report) -> String {
-    let mut text = format!("project {}\n", report.project);
-    for environment in &report.environments {
-        text += &format!(
-            "\nenvironment {} ({}), for {}\n",
-            environment.id,
-            match (environment.kind, environment.python.as_str()) {
-                ("conda", "") => "conda".to_owned(),
-                ("conda", python) => format!("conda, Python {python}"),
-                (_, python) => format!("Python {python}"),
-            },
-            environment.components.join(", ")
-        );
-        if !environment.channels.is_empty() {
-            text += &format!("  channels {}\n", environment.channels.join(", "));
-        }
-        text += &origins(&environment.origins);
-    }
-    for image in &report.images {
-        text += &format!("\nimage {}, environment {}\n", title(report, image), image.environment);
-        for platform in &image.platforms {
-            text += &format!("  {}\n", platform.platform);
-            for layer in &platform.layers {
-                let role = match layer.role {
-                    Role::Base => "base",
-                    Role::Interpreter => "interpreter",
-                    Role::Environment => "environment",
-                    Role::Code => "code",
-                };
-                let origin = match layer.origin {
-                    Some(LayerOrigin::Base) => "from the base",
-                    Some(LayerOrigin::Store) => "in the store",
-                    Some(LayerOrigin::Registry) => "in the registry",
-                    Some(LayerOrigin::Built) | None => "to build",
-                };
-                let transfer = match layer.transfer {
-                    Transfer::Uploaded => "to send",
-                    Transfer::Mounted => "to mount",
-                    Transfer::Present => "present",
-                    Transfer::None => "",
-                };
-                let bytes = match (layer.size, layer.estimated_size) {
-                    (Some(bytes), _) => size(bytes),
-                    (None, Some(bytes)) => format!("about {}", size(bytes)),
-                    _ => String::new(),
-                };
-                let packages: Vec<String> = layer
-                    .packages
-                    .iter()
-                    .map(|package| format!("{} {}", package.name, package.version))
-                    .collect();
-                let packages = packages.join(", ");
-                text += &format!("    {role:<12} {origin:<15} {transfer:<8} {bytes:>15}  {packages}\n");
-            }
-        }
-    }
-    if let Some(planned) = &report.planned {
-        let about = if planned.exact { "" } else { "about " };
-        text += &format!(
-            "\na build would download {} distributions ({about}{}), build {} layers and send {about}{}\n",
-            planned.downloads,
-            size(planned.download_bytes),
-            planned.layers_to_build,
-            size(planned.upload_bytes),
-        );
-    }
-    text
 }

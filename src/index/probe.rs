@@ -233,6 +233,9 @@ pub(super) async fn url_archive(
     url: &Url,
 ) -> Result<(Archive, Arc<Metadata>), Error> {
     let refused = |reason: &str| Error::DirectUrl { url: net::redacted(url), reason: reason.to_owned() };
+    if url.scheme().starts_with("git+") {
+        return Err(Error::SourceDistribution { file: net::redacted(url) });
+    }
     let last = url.path().rsplit('/').next().unwrap_or_default();
     let file_name = percent_decode_str(last).decode_utf8().map_err(|_| refused("its path is not UTF-8"))?;
     if is_sdist(&file_name) {

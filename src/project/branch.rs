@@ -45,6 +45,12 @@ impl Selection {
             first(&["CIRCLE_BRANCH"])
         } else if is_true("GITLAB_CI") {
             first(&["CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_COMMIT_REF_NAME"])
+        } else if first(&["SYSTEM_COLLECTIONURI"]).is_some() {
+            // Azure Pipelines name references whole.
+            let branch = first(&["BUILD_SOURCEBRANCH"]);
+            let is_request = branch.as_ref().is_some_and(|branch| branch.starts_with("refs/pull/"));
+            let branch = if is_request { first(&["SYSTEM_PULLREQUEST_SOURCEBRANCH"]) } else { branch };
+            branch.map(|branch| branch.replace("refs/heads/", ""))
         } else {
             None
         };

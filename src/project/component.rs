@@ -1,6 +1,6 @@
 //! The nouns of a project: components, their environments, how they run, what their images are called.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -107,8 +107,8 @@ pub struct CodePackage {
     pub paths: Vec<String>,
     /// The ends of the names of the files that count, besides Python's own for a flow; `None`: the platform's own list.
     pub suffixes: Option<Vec<String>>,
-    /// The files, relative to the project, that it chooses for configurations of a flow, by the configurations' names.
-    pub configs: BTreeMap<String, String>,
+    /// The files, relative to the project, that a flow reads when it starts: for configurations and included files.
+    pub reads: BTreeSet<String>,
 }
 
 impl CodePackage {

@@ -107,7 +107,7 @@ pub(super) fn component(
             working_dir: "/app".to_owned(),
             python_path: vec!["/app".to_owned(), "/app/src".to_owned()],
             ports: config.port()?.into_iter().collect(),
-            env: config.environment()?,
+            env: config.environment(warnings)?,
             settings: Settings::default(),
         },
         package: None,
@@ -409,7 +409,7 @@ impl Config<'_> {
         }
     }
 
-    fn environment(&self) -> Result<BTreeMap<String, String>, Error> {
+    fn environment(&self, warnings: &mut Vec<Warning>) -> Result<BTreeMap<String, String>, Error> {
         let Some(node) = self.node.get("environment").filter(|node| !node.is_empty()) else {
             return Ok(BTreeMap::new());
         };
@@ -423,11 +423,22 @@ impl Config<'_> {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(Error::invalid(origin, format!("`{shown}` cannot be a variable's name")));
             }
-            // The platform's client sets what Python makes of a value: `DEBUG: yes` is `True`.
-            match node.scalar().zip(node.python_text()) {
-                Some(((_, Type::Text | Type::Number | Type::Bool), text)) if !text.contains('\0') => {
-                    variables.insert(name.clone(), text);
+            // The platform's client sets what Python makes of a value: `DEBUG: yes` is `True`, and JSON of what is no
+            // single value.
+            let text = match node.scalar() {
+                None => node.json(),
+                Some((_, Type::Time)) => None,
+                Some((_, kind)) => {
+                    if kind == Type::Null {
+                        let message =
+                            format!("`{shown}` has no value, of which the platform's client makes `None`");
+                        warnings.push(Warning::at(origin.clone(), message));
+                    }
+                    node.python_text()
                 }
+            };
+            match text {
+                Some(text) if !text.contains('\0') => drop(variables.insert(name.clone(), text)),
                 _ => {
                     let problem = format!("the value of `{shown}` must be a string");
                     return Err(Error::Invalid { origin, problem, hint: QUOTE });

@@ -219,7 +219,7 @@ fn outerbounds(
     };
     let branch_settings = BranchSettings::read(root, &toml, selection, &mut warnings)?;
     check_dependencies_table(&toml, &mut warnings)?;
-    let flow_code = flow_code(&toml, &branch_settings)?;
+    let suffixes = package_suffixes(&toml)?;
     let include_pyproject = toml.bool(&["dependencies", "include_pyproject_toml"])?.unwrap_or(true);
 
     let (mut indexes, _) = indexes::read(&ResolvingTables::new(&toml, None), root, variables)?;
@@ -270,7 +270,10 @@ fn outerbounds(
         }
         if root.is_file(&format!("flows/{name}/flow.py")) {
             match flow::component(root, &name, &mut given, &mut warnings) {
-                Ok(component) => components.push(Component { code: flow_code.clone(), ..component }),
+                Ok(mut component) => {
+                    component.code.suffixes.clone_from(&suffixes);
+                    components.push(component);
+                }
                 Err(error) => unreadable.push(Unreadable { kind: ComponentKind::Flow, name, error }),
             }
         } else {
@@ -310,6 +313,7 @@ fn outerbounds(
     }
     let others: Vec<String> = unreadable.iter().flat_map(|other| [other.name.clone(), other.id()]).collect();
     settings::apply(root, Some(&toml), pyproject.as_ref(), (&mut components, &others), &mut warnings)?;
+    let assets = asset::assets(root, &toml, &mut warnings)?;
     let bases = settings::of_bases(root, Some(&toml), pyproject.as_ref())?;
     let secret_files = secret_files(root, &indexes, &mut warnings);
     let project = Project {
@@ -318,7 +322,7 @@ fn outerbounds(
         member: None,
         kind: ProjectKind::Outerbounds,
         components,
-        assets: asset::assets(root)?,
+        assets,
         indexes,
         resolving,
         bases,
@@ -351,15 +355,10 @@ fn secret_files(root: &Root, indexes: &IndexSettings, warnings: &mut Vec<Warning
     found.into_iter().map(|(file, _)| file).collect()
 }
 
-/// What the project says of the code of all its flows.
-fn flow_code(toml: &Toml, settings: &BranchSettings) -> Result<CodePackage, Error> {
-    let suffixes = toml.string(&["dependencies", "package_suffixes"])?;
-    let configs = settings.flow_configs.iter().map(|(name, (file, _))| (name.clone(), file.clone()));
-    Ok(CodePackage {
-        suffixes: suffixes.map(|(text, _)| text.split(',').map(str::to_owned).collect()),
-        configs: configs.collect(),
-        ..CodePackage::default()
-    })
+/// The ends of the names of files that flows take along, besides Python's own.
+fn package_suffixes(toml: &Toml) -> Result<Option<Vec<String>>, Error> {
+    let stated = toml.string(&["dependencies", "package_suffixes"])?;
+    Ok(stated.map(|(text, _)| text.split(',').map(str::to_owned).collect()))
 }
 
 /// The folders in `flows` or `deployments`, without hidden ones and caches.

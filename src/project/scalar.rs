@@ -45,6 +45,42 @@ pub(super) fn as_python(text: &str) -> String {
     }
 }
 
+/// The text that Python's `json` makes of a scalar without quotes; `None` of a date, which it refuses.
+pub(super) fn as_json(text: &str) -> Option<String> {
+    Some(match type_of(text) {
+        Type::Text => json_string(text),
+        Type::Null => "null".to_owned(),
+        Type::Bool => (truth(text) == Some(true)).to_string(),
+        Type::Number => match as_python(text).as_str() {
+            "inf" => "Infinity".to_owned(),
+            "-inf" => "-Infinity".to_owned(),
+            "nan" => "NaN".to_owned(),
+            number => number.to_owned(),
+        },
+        Type::Time => return None,
+    })
+}
+
+/// A string as Python's `json` writes it, in ASCII.
+pub(super) fn json_string(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(c),
+            _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+        }
+    }
+    out.push('"');
+    out
+}
+
 fn signed(text: &str) -> (&str, &str) {
     match text.strip_prefix(['-', '+']) {
         Some(rest) => (if text.starts_with('-') { "-" } else { "" }, rest),

@@ -7,12 +7,14 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use super::Error;
 pub(super) use super::scalar::Type;
-use super::scalar::{as_python, type_of};
+use super::scalar::{as_json, as_python, json_string, type_of};
 use crate::model::Origin;
 
 /// Limits that no configuration file of a person reaches.
 const MAX_DEPTH: usize = 64;
 const MAX_NODES: usize = 100_000;
+/// How many bytes count as a value, where text is repeated by aliases.
+const NODE_BYTES: usize = 256;
 
 /// A value and the line it begins on.
 #[derive(Debug, Clone)]
@@ -56,6 +58,28 @@ impl Node {
             Value::Scalar { text, .. } => Some(text.clone()),
             _ => None,
         }
+    }
+
+    /// The text that Python's `json` makes of it once the platform's tool has sorted its keys; `None` where there is a
+    /// date, of which it makes none.
+    pub fn json(&self) -> Option<String> {
+        Some(match &self.value {
+            Value::Scalar { text, plain: true } => as_json(text)?,
+            Value::Scalar { text, .. } => json_string(text),
+            Value::List(list) => {
+                let values: Option<Vec<String>> = list.iter().map(Self::json).collect();
+                format!("[{}]", values?.join(", "))
+            }
+            Value::Map(entries) => {
+                let mut entries: Vec<&(String, Self)> = entries.iter().collect();
+                entries.sort_by(|a, b| a.0.cmp(&b.0));
+                let values = entries.iter().map(|(key, node)| {
+                    let key = json_string(key);
+                    node.json().map(|value| format!("{key}: {value}"))
+                });
+                format!("{{{}}}", values.collect::<Option<Vec<String>>>()?.join(", "))
+            }
+        })
     }
 
     /// Whether nothing is here: no value, `null`, or an empty list or map.
@@ -120,7 +144,9 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, Error> {
             Event::Scalar(text, style, anchor, _) => {
                 nodes += 1;
                 let value = Value::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
-                (Node { line: at, value }, anchor, 1)
+                let node = Node { line: at, value };
+                let size = if anchor == 0 { 0 } else { count(&node) };
+                (node, anchor, size)
             }
             Event::Alias(anchor) => {
                 let Some((node, size)) = anchors.get(&anchor) else {
@@ -228,12 +254,14 @@ fn line(line: usize) -> u32 {
     u32::try_from(line).unwrap_or(u32::MAX)
 }
 
-/// The number of nodes in a tree; its depth is bounded.
+/// The size of a tree, in nodes; its depth is bounded.
 fn count(node: &Node) -> usize {
     1 + match &node.value {
-        Value::Scalar { .. } => 0,
+        Value::Scalar { text, .. } => text.len() / NODE_BYTES,
         Value::List(list) => list.iter().map(count).sum(),
-        Value::Map(map) => map.iter().map(|(_, node)| 1 + count(node)).sum::<usize>(),
+        Value::Map(map) => {
+            map.iter().map(|(key, node)| 1 + key.len() / NODE_BYTES + count(node)).sum::<usize>()
+        }
     }
 }
 
@@ -288,6 +316,7 @@ mod tests {
                 format!("a{n}: &a{n} [{}]\n", vec![alias; 10].join(","))
             }))
             .collect();
+        let heavy = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a,".repeat(1000));
         let deep = "[".repeat(100_000);
         let blocks = format!("{}x", "- ".repeat(100_000));
         let many = format!("[{}]", "x,".repeat(200_000));
@@ -302,6 +331,7 @@ mod tests {
             ("a:\n\t- b", 2),
             ("a:\n  <<: x", 2),
             (&bomb, 5),
+            (&heavy, 2),
             (&deep, 1),
             (&blocks, 1),
             (&many, 1),

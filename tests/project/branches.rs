@@ -60,6 +60,34 @@ fn the_branch_comes_from_the_ci_system_or_from_git() {
     assert_eq!(detect(&[("GITHUB_REF_NAME", "main")]), "feature/x", "only in that system");
     assert_eq!(detect(&[("CIRCLECI", "true"), ("CIRCLE_BRANCH", "c")]), "c");
     assert_eq!(detect(&[("GITLAB_CI", "true"), ("CI_COMMIT_REF_NAME", "g")]), "g");
+    let azure = ("SYSTEM_COLLECTIONURI", "https://x.example/");
+    assert_eq!(detect(&[azure, ("BUILD_SOURCEBRANCH", "refs/heads/a/b")]), "a/b");
+    let request =
+        [("BUILD_SOURCEBRANCH", "refs/pull/1/merge"), ("SYSTEM_PULLREQUEST_SOURCEBRANCH", "refs/heads/z")];
+    assert_eq!(detect(&[&[azure], &request[..]].concat()), "z");
+    assert_eq!(detect(&request), "feature/x");
+}
+
+#[test]
+fn a_configuration_is_chosen_only_for_flows_whose_own_text_names_it() {
+    let base = "from metaflow import *\nclass Base:\n  m = Config('model', default='model.json')\n";
+    let flow = "from metaflow import *\nfrom obproject import ProjectFlow\nfrom base import Base\nclass F(ProjectFlow, Base):\n  \
+                @pypi(packages=config_expr('model.packages'))\n  @step\n  def start(self): pass\n";
+    let directory = project(&[
+        ("obproject.toml", OBPROJECT),
+        ("configs/prod.json", "{\"packages\": {\"a\": \"2\"}}"),
+        ("flows/f/flow.py", flow),
+        ("flows/f/base.py", base),
+        ("flows/f/model.json", "{\"packages\": {\"a\": \"1\"}}"),
+    ]);
+    let selection = Selection { branch: Some("main".to_owned()), ..Selection::default() };
+    let project = discover_with(directory.path(), &selection, &|_| None).unwrap();
+    assert_eq!(names(&project.components[0].environments[0]), ["a==1"]);
+    let warnings = shown(&project.warnings);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("obproject.toml:8: `configs/prod.json` is not given to the flow in flows/f")
+    );
 }
 
 #[test]

@@ -58,6 +58,34 @@ fn values_are_what_yaml_1_1_makes_of_them() {
     assert_eq!(deployment("environment: {A: on}").unwrap().run.env["A"], "True");
 }
 
+/// The texts are those of the platform's client; `deployment-variables` in `testdata/projects` is compared with it.
+#[test]
+fn lists_and_dictionaries_are_variables_as_json() {
+    let config = "environment:\n  A: [1, 2.50, yes, ~, 'x', é😀]\n  B: {z: [], a: {d: 0x1F, c: \"q\\\"\\n\"}}\n  C: []\n  D: {}\n  E: [1e400, .inf]\n";
+    let component = deployment(config).unwrap();
+    let shown: Vec<String> =
+        component.run.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        shown,
+        [
+            "A=[1, 2.5, true, null, \"x\", \"\\u00e9\\ud83d\\ude00\"]",
+            "B={\"a\": {\"c\": \"q\\\"\\n\", \"d\": 31}, \"z\": []}",
+            "C=[]",
+            "D={}",
+            "E=[\"1e400\", Infinity]",
+        ]
+    );
+    let project =
+        read(&[("obproject.toml", "project = 'p'"), ("deployments/d/config.yml", "environment:\n  A:\n")]);
+    let project = project.unwrap();
+    assert_eq!(project.components[0].run.env["A"], "None");
+    assert!(
+        shown_has(&project.warnings, "deployments/d/config.yml:2: `A` has no value"),
+        "{:?}",
+        project.warnings
+    );
+}
+
 #[test]
 fn mistakes_are_told_with_their_line() {
     for (config, expected) in [
@@ -76,7 +104,8 @@ fn mistakes_are_told_with_their_line() {
         ("image: 'A B'", "1: `A B` is not a registry reference"),
         ("a: 1\nport: http", "2: `port` must be a number from 1 to 65535"),
         ("commands: python x.py", "1: `commands` must be a list of strings"),
-        ("environment:\n  A: [b]", "2: the value of `A` must be a string"),
+        ("environment:\n  A: 2024-01-01", "2: the value of `A` must be a string"),
+        ("environment:\n  A: [{b: 2024-01-01}]", "2: the value of `A` must be a string"),
         ("python: 1:30", "1: `python` is 1:30, not a string"),
         ("dependencies:\n  pypi: {a: 2024-01-01}", "2: the version of `a` is 2024-01-01, not a string"),
         ("a: 1\nb: [", "not valid YAML"),

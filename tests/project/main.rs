@@ -92,6 +92,10 @@ fn shown(warnings: &[Warning]) -> Vec<String> {
     warnings.iter().map(|w| format!("{}: {}", w.origin.as_ref().unwrap(), w.message)).collect()
 }
 
+fn shown_has(warnings: &[Warning], start: &str) -> bool {
+    shown(warnings).iter().any(|warning| warning.starts_with(start))
+}
+
 fn paths(files: &[CodeFile]) -> Vec<&str> {
     files.iter().map(|file| file.path.as_str()).collect()
 }

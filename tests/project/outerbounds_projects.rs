@@ -79,6 +79,33 @@ fn the_seed_project_is_understood() {
 }
 
 #[test]
+fn assets_may_be_in_other_folders_and_are_as_the_platform_wants_them() {
+    let project = read(&[
+        ("obproject.toml", "project = 'p'\n[obproject_dirs]\ndata = './sets/tables/'\n"),
+        ("data/old/asset_config.toml", "name = 'Old'\nid = 'old'"),
+        ("sets/tables/a/asset_config.toml", "name = 'A'\nid = 'a'"),
+        ("sets/tables/b/asset_config.toml", "name = 'Another'\nid = 'a'"),
+        ("models/m/asset_config.toml", "description = 'x'\n[properties]\nsize = 3\n"),
+        ("models/notes/README.md", ""),
+    ])
+    .unwrap();
+    let ids: Vec<String> = project.assets.iter().map(|a| format!("{} {} {}", a.kind, a.id, a.name)).collect();
+    assert_eq!(ids, ["data a Another", "model m m"]);
+    let warnings = shown(&project.warnings);
+    for expected in [
+        "sets/tables/b/asset_config.toml: data `a` is declared in sets/tables/a/asset_config.toml as well",
+        "models/m/asset_config.toml: the asset has no `id` and no `name`: the platform refuses to register it",
+        "models/m/asset_config.toml:3: `properties.size` is no string: the platform refuses it",
+    ] {
+        assert!(warnings.iter().any(|warning| warning.starts_with(expected)), "{warnings:?}");
+    }
+    assert_eq!(
+        error(&[("obproject.toml", "project = 'p'\n[obproject_dirs]\nmodels = '../m'")]),
+        "obproject.toml:3: `../m` is outside the project"
+    );
+}
+
+#[test]
 fn code_goes_to_the_same_places_in_the_image() {
     let project = discover(&fixture("seed")).unwrap();
     let [_, trainer, inference] = &project.components[..] else { panic!() };

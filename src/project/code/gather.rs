@@ -19,6 +19,8 @@ pub(super) enum Layer {
 #[derive(Default)]
 pub(super) struct Gathered {
     pub files: BTreeMap<String, (Layer, FoundFile)>,
+    /// Whether symbolic links become what they lead to: the platform's client follows those of flows.
+    pub follows_links: bool,
     pub libraries: Vec<Library>,
     pub left_out: Vec<LeftOut>,
     pub warnings: Vec<Warning>,
@@ -30,7 +32,7 @@ impl Gathered {
         for file in &found.files {
             let Some((layer, path)) = place(&file.path) else { continue };
             // A link stays one where what it names is at the place that its target leads to from here.
-            let link = file.link.clone().and_then(|link| {
+            let link = file.link.clone().filter(|_| !self.follows_links).and_then(|link| {
                 let (_, names) = place(&link.names).filter(|_| path.starts_with("app/"))?;
                 let leads_there = names_of(&path, Path::new(&link.target))? == names;
                 leads_there.then_some(Link { names, ..link })

@@ -11,7 +11,7 @@ mod shadow;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component as Part, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::files::{CodeFile, CodeFileKind, CodeFiles, LeftOut, Reason};
@@ -122,7 +122,10 @@ impl<'p> CodeReader<'p> {
                 };
                 code.add(&self.walk("", &rules)?, |path| Some((Layer::Own, app(path))));
             }
-            ComponentKind::Flow => self.flow(component, &mut code)?,
+            ComponentKind::Flow => {
+                code.follows_links = true;
+                self.flow(component, &mut code)?;
+            }
             ComponentKind::Deployment => return self.deployment(component),
         }
         let mut code = self.finish(component, code)?;
@@ -169,21 +172,11 @@ impl<'p> CodeReader<'p> {
         let suffixes = Suffixes { list: list.into_iter().chain([SQL.to_owned()]).collect(), fold_case: true };
         // The platform brings the values of configurations to a run; here the run reads them itself.
         let mut always = BTreeSet::from([OBPROJECT.to_owned()]);
-        always.extend(
-            self.configurations(component, &self.project.root.join(&component.folder).join("flow.py")),
-        );
+        always.extend(component.code.reads.iter().cloned());
         always.extend(self.readme(component));
         let skipped = BTreeSet::from([format!("{}/{TRAMPOLINES}", component.folder)]);
-        let mut rules = Rules { suffixes: Some(&suffixes), always, skipped, ..Rules::default() };
-        let mut own = self.walk(&component.folder, &rules)?;
-        // Base classes in other modules have theirs.
-        let known = rules.always.len();
-        for module in own.files.iter().chain(&source.files).filter(|file| file.path.ends_with(".py")) {
-            rules.always.extend(self.configurations(component, &module.source));
-        }
-        if rules.always.len() > known {
-            own = self.walk(&component.folder, &rules)?;
-        }
+        let rules = Rules { suffixes: Some(&suffixes), always, skipped, ..Rules::default() };
+        let own = self.walk(&component.folder, &rules)?;
         code.add(&own, |path| Some((Layer::Own, app(path))));
         let within = format!("{}/", component.folder);
         for file in rules.always.iter().filter(|file| !file.starts_with(&within)) {
@@ -318,16 +311,6 @@ impl<'p> CodeReader<'p> {
         found
     }
 
-    /// The files that a flow reads the configurations from which a module names.
-    fn configurations(&self, component: &Component, module: &Path) -> Vec<String> {
-        let folder = Path::new(&component.folder);
-        let file = |(name, default): &(String, Option<String>)| match component.code.configs.get(name) {
-            Some(chosen) => Some(chosen.clone()),
-            None => inside(&folder.join(default.as_ref()?)),
-        };
-        self.facts(module).configurations.iter().filter_map(file).collect()
-    }
-
     fn deployment(&self, component: &Component) -> Result<CodeFiles, Error> {
         let package = &component.code;
         let list = match &package.suffixes {
@@ -422,22 +405,6 @@ fn is_missed(name: &str) -> bool {
         ["requirements.txt", "pyproject.toml", "obproject_deploy.toml", "uv.lock", "makefile", "dockerfile"];
     let documentation = [".md", ".rst", ".ipynb"];
     !about.contains(&name.as_str()) && !documentation.iter().any(|suffix| name.ends_with(suffix))
-}
-
-/// A path without `.` and `..`, if it does not lead out.
-fn inside(path: &Path) -> Option<String> {
-    let mut parts = Vec::new();
-    for part in path.components() {
-        match part {
-            Part::CurDir => {}
-            Part::ParentDir => {
-                parts.pop()?;
-            }
-            Part::Normal(name) => parts.push(name.to_str()?),
-            _ => return None,
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// The place of a file of the project in the image.

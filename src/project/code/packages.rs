@@ -136,8 +136,6 @@ pub(super) struct Facts {
     pub has_policy: bool,
     /// The first names of what it imports, wherever in it.
     pub imports: BTreeSet<String>,
-    /// The configurations and included files that its classes name as literals, with their default files.
-    pub configurations: Vec<(String, Option<String>)>,
 }
 
 /// Reads a module; `None` if it cannot be read, or is no Python.
@@ -151,9 +149,7 @@ pub(super) fn facts(path: &Path) -> Option<Facts> {
         let has_policy = module.body.iter().filter_map(policy).next_back() == Some(true);
         let mut imports = Imports::default();
         ruff_python_ast::statement_visitor::StatementVisitor::visit_body(&mut imports, &module.body);
-        let classes = module.body.iter().filter_map(Stmt::as_class_def_stmt);
-        let configurations = classes.flat_map(|class| &class.body).filter_map(configuration).collect();
-        Ok(Facts { has_policy, imports: imports.0, configurations })
+        Ok(Facts { has_policy, imports: imports.0 })
     })
     .ok()
 }
@@ -176,30 +172,6 @@ fn policy(statement: &Stmt) -> Option<bool> {
         .iter()
         .any(is_policy)
         .then(|| value.as_string_literal_expr().is_some_and(|text| text.value.to_str() == POLICY.1))
-}
-
-fn configuration(statement: &Stmt) -> Option<(String, Option<String>)> {
-    let value = match statement {
-        Stmt::Assign(assign) => &assign.value,
-        Stmt::AnnAssign(assign) => assign.value.as_ref()?,
-        _ => return None,
-    };
-    let call = value.as_call_expr()?;
-    let function = match &*call.func {
-        Expr::Name(name) => name.id.as_str(),
-        Expr::Attribute(attribute) => attribute.attr.as_str(),
-        _ => return None,
-    };
-    let text = |name: &str, position: usize| {
-        let value = call.arguments.find_argument_value(name, position)?;
-        Some(value.as_string_literal_expr()?.value.to_str().to_owned())
-    };
-    match function {
-        "Config" => Some((text("name", 0)?, text("default", 1))),
-        // Nobody chooses another file for it by its name.
-        "IncludeFile" => Some((String::new(), Some(text("default", usize::MAX)?))),
-        _ => None,
-    }
 }
 
 #[derive(Default)]

@@ -26,6 +26,8 @@ pub(super) struct ClassCode {
 #[derive(Debug)]
 pub(super) enum Member {
     Step(StepCode),
+    /// A configuration or an included file: the file that is read for it, relative to the project.
+    File(String),
     Other,
 }
 
@@ -65,8 +67,11 @@ impl<'a> Reader<'a> {
                 }
                 // `train = shared_train`
                 Stmt::Assign(assign) => {
+                    let read = inside.file_of(&assign.value);
                     for target in &assign.targets {
-                        if let Expr::Name(name) = target {
+                        if let (Expr::Name(name), Some(file)) = (target, &read) {
+                            members.push((name.id.to_string(), line, Member::File(file.clone())));
+                        } else if let Expr::Name(name) = target {
                             let target = match &*assign.value {
                                 value @ (Expr::Name(_) | Expr::Attribute(_)) => self.target(value).ok(),
                                 _ => None,
@@ -76,9 +81,10 @@ impl<'a> Reader<'a> {
                         }
                     }
                 }
-                Stmt::AnnAssign(assign) if assign.value.is_some() => {
-                    if let Expr::Name(name) = &*assign.target {
-                        members.push((name.id.to_string(), line, Member::Other));
+                Stmt::AnnAssign(assign) => {
+                    if let (Expr::Name(name), Some(value)) = (&*assign.target, &assign.value) {
+                        let member = inside.file_of(value).map_or(Member::Other, Member::File);
+                        members.push((name.id.to_string(), line, member));
                     }
                 }
                 // `from steps import train`

@@ -45,6 +45,8 @@ pub(super) struct FlowCode {
     pub unknown: Option<Error>,
     /// Its steps: `start`, then the others in source order, those that it inherits first.
     pub steps: Vec<Step>,
+    /// The files that are read for its configurations and included files, relative to the project.
+    pub reads: BTreeSet<String>,
 }
 
 /// One step.
@@ -109,6 +111,7 @@ fn assemble(
         conda_base: None,
         unknown: None,
         steps: Vec::new(),
+        reads: BTreeSet::new(),
     };
     let mut seen = BTreeSet::new();
     let mut steps = Vec::new();
@@ -137,10 +140,13 @@ fn assemble(
         let module = modules.iter().position(|module| *module == id.file);
         // Of one name in one class, the last counts.
         for (name, line, member) in members.into_iter().rev() {
-            if seen.insert(name.clone())
-                && let Member::Step(code) = member
-            {
-                steps.push(((module, line), step(name, code, files)?));
+            if !seen.insert(name.clone()) {
+                continue;
+            }
+            match member {
+                Member::Step(code) => steps.push(((module, line), step(name, code, files)?)),
+                Member::File(file) => drop(flow.reads.insert(file)),
+                Member::Other => {}
             }
         }
     }

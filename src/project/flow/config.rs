@@ -70,8 +70,8 @@ impl Evaluator<'_> {
             None if plain => Format::Plain,
             None => Format::Json,
         };
-        let (file, at) = match (self.files.configs.get(&name), argument("default", 1)) {
-            (Some((file, origin)), _) => (file.clone(), origin.clone()),
+        let (file, at) = match (self.files.chosen(&name), argument("default", 1)) {
+            (Some(chosen), _) => chosen,
             (None, Some(default)) => match self.eval(default, depth) {
                 Ok(Value::Text(file)) => (self.files.relative(&file), self.origin(default)),
                 _ => {
@@ -96,6 +96,29 @@ impl Evaluator<'_> {
             let text = self.files.text(&file, &at)?;
             self.files.parse(format, &file, text, &at)
         })
+    }
+
+    /// The file that is read for a `Config(…)` or an `IncludeFile(…)`, relative to the project; `None` where it is neither,
+    /// or where nobody knows.
+    pub(super) fn file_of(&self, value: &Expr) -> Option<String> {
+        let call = value.as_call_expr()?;
+        let text = |name: &str, position: usize| {
+            let argument = call.arguments.find_argument_value(name, position)?;
+            match self.value(argument) {
+                Ok(Value::Text(text)) => Some(text),
+                _ => None,
+            }
+        };
+        let file = match self.names.imported(&call.func)? {
+            "Config" => match text("name", 0).and_then(|name| self.files.chosen(&name)) {
+                Some((file, _)) => file,
+                None => self.files.relative(&text("default", 1)?),
+            },
+            "IncludeFile" => self.files.relative(&text("default", usize::MAX)?),
+            _ => return None,
+        };
+        let is_inside = !file.is_empty() && !file.starts_with(['/', '.']) && !file.contains("://");
+        is_inside.then_some(file)
     }
 
     /// The format that a parser reads: a known function, its name as a string, or a function that only calls one.

@@ -27,7 +27,9 @@ pub(super) struct Files<'r> {
     /// The flow's folder.
     pub folder: &'r str,
     /// Files that the project chooses for configurations, by the configurations' names.
-    pub configs: &'r BTreeMap<String, (String, Origin)>,
+    configs: &'r BTreeMap<String, (String, Origin)>,
+    /// The text of `flow.py`, where the platform's tool looks for the names of configurations.
+    flow: &'r str,
     known: Mutex<BTreeMap<(String, String), Result<Value, Unknown>>>,
     /// Bytes parsed.
     parsed: Mutex<usize>,
@@ -51,18 +53,44 @@ pub(super) enum Place {
 }
 
 impl<'r> Files<'r> {
-    pub fn new(root: &'r Root, folder: &'r str, configs: &'r BTreeMap<String, (String, Origin)>) -> Self {
+    pub fn new(
+        root: &'r Root,
+        folder: &'r str,
+        configs: &'r BTreeMap<String, (String, Origin)>,
+        flow: &'r str,
+    ) -> Self {
         Self {
             root,
             above: root.above(),
             folder,
             configs,
+            flow,
             known: Mutex::default(),
             parsed: Mutex::default(),
             heads: Mutex::default(),
             warnings: Mutex::default(),
             broken: Mutex::default(),
         }
+    }
+
+    /// The file that the project chooses for a configuration, and where it does. The platform's tool gives it only to
+    /// flows in whose own text it finds the configuration's name.
+    pub fn chosen(&self, config: &str) -> Option<(String, Origin)> {
+        let (file, origin) = self.configs.get(config)?;
+        if declares(self.flow, config) {
+            return Some((file.clone(), origin.clone()));
+        }
+        let message = format!(
+            "`{file}` is not given to the flow in {}, whose own text has no Config(\"{config}\": the platform's tool looks \
+             nowhere else, so that the default is taken",
+            self.folder
+        );
+        let warning = Warning::at(origin.clone(), message);
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+        None
     }
 
     /// The file of a module of the project, and how many parts of the dotted name lead to it. Modules are looked for as
@@ -225,6 +253,16 @@ impl<'r> Files<'r> {
         }
         Ok(text)
     }
+}
+
+/// Whether a text holds `Config("NAME"`, as the platform's tool looks for it.
+fn declares(text: &str, name: &str) -> bool {
+    text.match_indices("Config").any(|(at, word)| {
+        let rest = text[at + word.len()..].trim_start().strip_prefix('(').map(str::trim_start);
+        let quoted = rest.and_then(|rest| rest.strip_prefix(['"', '\'']));
+        let after = quoted.and_then(|rest| rest.strip_prefix(name));
+        after.is_some_and(|after| after.starts_with(['"', '\'']))
+    })
 }
 
 /// An error in another file, as the reason why a value is not known.

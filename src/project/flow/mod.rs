@@ -58,8 +58,9 @@ pub(super) fn component(
 ) -> Result<Component, Error> {
     let folder = format!("flows/{name}");
     let file = format!("{folder}/flow.py");
-    let files = Files::new(root, &folder, given.configs);
-    let mut code = code::read(&file, &root.read(&file, None)?, &files)?;
+    let text = root.read(&file, None)?;
+    let files = Files::new(root, &folder, given.configs, &text);
+    let mut code = code::read(&file, &text, &files)?;
     if !code.is_project_flow {
         let message = format!(
             "flow `{}` subclasses FlowSpec: the platform deploys only subclasses of ProjectFlow",
@@ -72,6 +73,7 @@ pub(super) fn component(
         return Err(error);
     }
     let steps = std::mem::take(&mut code.steps);
+    let reads = std::mem::take(&mut code.reads);
     // What is disabled for the whole flow must be understood if a step enables it again.
     let mut asks = steps.iter().flat_map(|step| step.pypi.iter().chain(&step.conda));
     let enabled = asks.any(|ask| ask.disabled == Some(false));
@@ -121,7 +123,7 @@ pub(super) fn component(
             settings: Settings::default(),
         },
         package: None,
-        code: CodePackage::default(),
+        code: CodePackage { reads, ..CodePackage::default() },
         folder,
     })
 }
