@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bakehouse::dist::{self, Archive, Inflater, Sink};
-use bakehouse::layer::{Fragment, WheelInputs, build_fragment};
+use bakehouse::layer::{Compression, Fragment, WheelInputs, build_fragment};
 use bakehouse::model::{Hasher, HashingWriter, WheelName};
 use bakehouse::store::{Blob, Store};
 use flate2::read::MultiGzDecoder;
@@ -151,7 +151,9 @@ fn time(work: impl FnOnce()) -> Duration {
 fn splice(store: &Store, wheel: &Wheel) -> Fragment {
     let python = "3.11".parse().unwrap();
     let sha256 = wheel.blob.digest();
-    build_fragment(store, &wheel.blob, &WheelInputs { sha256, name: &wheel.name, python, direct_url: None })
+    let name = &wheel.name;
+    let compression = Compression::Gzip;
+    build_fragment(store, &wheel.blob, &WheelInputs { sha256, name, python, direct_url: None, compression })
         .unwrap()
 }
 

@@ -7,7 +7,7 @@
 mod wheel;
 
 use bakehouse::dist::{self, Flaw};
-use bakehouse::layer::{self, WheelInputs, build_fragment, fragment_key, stored_fragment};
+use bakehouse::layer::{self, Compression, WheelInputs, build_fragment, fragment_key, stored_fragment};
 use bakehouse::model::{Digest, ExitCode};
 use bakehouse::store::Store;
 use wheel::{WheelBuilder, Zip, ZipEntry, crc32, record_row};
@@ -20,14 +20,21 @@ fn foo() -> WheelBuilder {
         .file("foo/text.txt", "text\n".repeat(100))
 }
 
-/// Bakes the archive, which must fail; nothing may be left in the store but the archive itself.
+/// Bakes the archive either way, which must fail; nothing may be left in the store but the archive itself.
 fn refusal(bytes: &[u8]) -> dist::Error {
+    let zstd = refusal_with(bytes, Compression::Zstd).to_string();
+    let gzip = refusal_with(bytes, Compression::Gzip);
+    assert_eq!(gzip.to_string(), zstd);
+    gzip
+}
+
+fn refusal_with(bytes: &[u8], compression: Compression) -> dist::Error {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(directory.path()).unwrap();
     let blob = store.put_blob(bytes).unwrap();
     let name = FILE_NAME.parse().unwrap();
-    let inputs =
-        WheelInputs { sha256: blob.digest(), name: &name, python: "3.11".parse().unwrap(), direct_url: None };
+    let python = "3.11".parse().unwrap();
+    let inputs = WheelInputs { sha256: blob.digest(), name: &name, python, direct_url: None, compression };
     let error = build_fragment(&store, &blob, &inputs).expect_err("the wheel should be refused");
     assert_eq!(error.exit_code(), ExitCode::Integrity, "{error}");
     assert!(error.to_string().contains(FILE_NAME), "{error}");

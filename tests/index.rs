@@ -127,6 +127,110 @@ async fn a_failing_index_is_tried_again() {
 }
 
 #[tokio::test]
+async fn an_index_that_asks_for_patience_gets_it() {
+    let server = Server::start();
+    let tries = AtomicUsize::new(0);
+    server.route("/simple/foo/", move |_| match tries.fetch_add(1, Ordering::Relaxed) {
+        0 => Response::status(429).header("Retry-After", "0"),
+        1 => Response::status(503).header("Retry-After", "1"),
+        _ => Response::ok(JSON, page_of_foo(Digest::of(b"x"), "")),
+    });
+    let setup = Setup::new();
+    let start = std::time::Instant::now();
+    file_of_foo(&setup.online(&server)).await;
+    assert_eq!(server.requests().len(), 3);
+    assert!(start.elapsed().as_millis() >= 1_000, "what the server asks for is waited");
+}
+
+#[tokio::test]
+async fn an_index_that_never_recovers_is_an_error() {
+    let server = Server::start();
+    server.route("/simple/foo/", |_| Response::status(503).header("Retry-After", "0"));
+    let setup = Setup::new();
+    let error = setup.online(&server).releases(&foo()).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Index);
+    assert!(error.to_string().contains("503"), "{error}");
+    assert!((2..10).contains(&server.requests().len()));
+}
+
+#[tokio::test]
+async fn a_page_that_leads_round_in_circles_is_an_error() {
+    let server = Server::start();
+    server.route("/simple/foo/", |_| Response::redirect("/simple/foo/"));
+    let setup = Setup::new();
+    let error = setup.online(&server).releases(&foo()).await.unwrap_err();
+    assert_eq!(error.exit_code(), ExitCode::Index);
+    assert!(server.requests().len() < 20);
+}
+
+#[tokio::test]
+async fn a_page_without_end_ends() {
+    let server = Server::start();
+    server.route("/simple/foo/", |_| Response::ok(JSON, vec![b' '; 4 << 20]).endless());
+    let setup = Setup::new();
+    let error = setup.online(&server).releases(&foo()).await.unwrap_err();
+    assert!(error.to_string().contains("larger than"), "{error}");
+    assert_eq!(error.exit_code(), ExitCode::Index);
+}
+
+#[tokio::test]
+async fn a_page_that_lists_a_file_twice_or_out_of_bounds_harms_nobody() {
+    let server = Server::start();
+    let hex = Digest::of(&foo_wheel()).hex();
+    let file = |name: &str, url: &str, more: &str| {
+        format!(r#"{{"filename": "{name}", "url": "{url}", "hashes": {{"sha256": "{hex}"}}{more}}}"#)
+    };
+    let files = [
+        file(WHEEL, WHEEL_PATH, ""),
+        file(WHEEL, "https://evil.example/other.whl", ""),
+        file("../../foo-1.0-py3-none-any.whl", WHEEL_PATH, ""),
+        file("foo-99999999999999999999.0-py3-none-any.whl", WHEEL_PATH, ""),
+        file("foo-2.0-py3-none-any.whl", "file:///etc/passwd", ""),
+        file("foo-3.0-py3-none-any.whl", "http://[", ""),
+        file("foo-4.0-py3-none-any.whl", WHEEL_PATH, r#", "requires-python": ">=three""#),
+    ];
+    server.page(
+        "/simple/foo/",
+        JSON,
+        format!(r#"{{"meta": {{"api-version": "1.0"}}, "files": [{}]}}"#, files.join(",")),
+    );
+    let setup = Setup::new();
+    for offline in [false, true] {
+        let index = setup.index(server.url("/simple/"), &[], offline);
+        let releases = index.releases(&foo()).await.unwrap();
+        let urls: Vec<_> =
+            releases.versions.values().flatten().map(|file| file.archive.url.clone()).collect();
+        assert_eq!(urls, [server.url(WHEEL_PATH)]);
+    }
+}
+
+#[tokio::test]
+async fn a_large_page_reads_the_same_from_the_store() {
+    let server = Server::start();
+    let files: Vec<String> = (0..2_000)
+        .map(|minor| {
+            let name = format!("foo-1.{minor}-py3-none-any.whl");
+            let hex = Digest::of(name.as_bytes()).hex();
+            format!(
+                r#"{{"filename": "{name}", "url": "/files/{name}", "hashes": {{"sha256": "{hex}"}}, "size": {minor},
+                     "requires-python": ">=3.{}"}}"#,
+                minor % 12
+            )
+        })
+        .collect();
+    server.page(
+        "/simple/foo/",
+        JSON,
+        format!(r#"{{"meta": {{"api-version": "1.0"}}, "files": [{}]}}"#, files.join(",")),
+    );
+    let setup = Setup::new();
+    let fetched = setup.online(&server).releases(&foo()).await.unwrap();
+    let stored = setup.index(server.url("/simple/"), &[], true).releases(&foo()).await.unwrap();
+    assert_eq!(fetched.versions.len(), 2_000);
+    assert_eq!(fetched, stored);
+}
+
+#[tokio::test]
 async fn what_is_no_index_is_told_with_its_place() {
     let server = Server::start();
     for (content_type, body) in [

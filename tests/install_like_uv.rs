@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use bakehouse::dist::Wheel;
-use bakehouse::layer::{self, PREFIX, WheelInputs, assemble, build_fragment};
+use bakehouse::layer::{self, Compression, PREFIX, WheelInputs, assemble, build_fragment};
 use bakehouse::model::{PythonMinor, WheelName};
 use bakehouse::store::Store;
 use tempfile::TempDir;
@@ -174,6 +174,7 @@ impl Tools {
                 name: &name,
                 python: self.python,
                 direct_url: url.as_ref(),
+                compression: Compression::Gzip,
             };
             fragments.push(build_fragment(&store, &blob, &inputs).unwrap());
             let wheel = Wheel::open(fs::File::open(path).unwrap(), &name).unwrap();

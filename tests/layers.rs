@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bakehouse::layer::{
-    self, FileEntry, FileKind, FileSource, Fragment, Layer, WheelInputs, assemble, build_fragment,
-    files_layer, fragment_files, fragment_key, stored_fragment, stored_layer,
+    self, Compression, FileEntry, FileKind, FileSource, Fragment, Layer, WheelInputs, assemble,
+    build_fragment, files_layer, fragment_files, fragment_key, stored_fragment, stored_layer,
 };
 use bakehouse::model::{Digest, ExitCode};
 use bakehouse::store::Store;
@@ -35,8 +35,13 @@ fn bake(store: &Store, wheel: &BuiltWheel) -> Fragment {
 fn bake_with(store: &Store, wheel: &BuiltWheel, python: &str, direct_url: Option<&Url>) -> Fragment {
     let blob = store.put_blob(&wheel.bytes).unwrap();
     let name = wheel.file_name.parse().unwrap();
-    let inputs =
-        WheelInputs { sha256: blob.digest(), name: &name, python: python.parse().unwrap(), direct_url };
+    let inputs = WheelInputs {
+        sha256: blob.digest(),
+        name: &name,
+        python: python.parse().unwrap(),
+        direct_url,
+        compression: Compression::Gzip,
+    };
     build_fragment(store, &blob, &inputs).unwrap()
 }
 
@@ -132,6 +137,9 @@ fn other_programs_read_a_spliced_layer() {
     let tar = pipe("gzip", &["-dc"], &compressed);
     assert_eq!(Digest::of(&tar), layer.diff_id);
     assert_eq!(tar.len() as u64, layer.uncompressed_size);
+    for program in ["pigz", "igzip"] {
+        assert!(pipe(program, &["-d", "-c"], &compressed) == tar, "{program}");
+    }
 
     let listing = listing(&compressed);
     let site = "opt/venv/lib/python3.11/site-packages";
@@ -180,6 +188,49 @@ fn archives_written_in_other_ways_give_the_same_files() {
     }
 }
 
+/// Python's zipfile, told to write where it cannot seek (sizes and CRC-32 stand after the data), with zip64 fields where
+/// none is needed, and without compressing.
+#[test]
+fn archives_that_python_wrote_in_unusual_ways_give_the_same_files() {
+    let script = "import hashlib, sys, zipfile\n\
+                  class Stream:\n    \
+                      def write(self, b): return sys.stdout.buffer.write(b)\n    \
+                      def flush(self): pass\n\
+                  stream, zip64, method = (int(a) for a in sys.argv[1:])\n\
+                  noise = b''.join(hashlib.sha256(b'%d' % i).digest() for i in range(2000))\n\
+                  long = 'foo/' + 'd' * 200 + '/' + 'f' * 200\n\
+                  info = 'foo-1.0.dist-info/'\n\
+                  files = {'foo/data': noise, 'foo/__init__.py': b'', long: b'long', info + 'RECORD': b'',\n    \
+                           info + 'METADATA': b'Metadata-Version: 2.1\\nName: foo\\nVersion: 1.0\\n',\n    \
+                           info + 'WHEEL': b'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n'}\n\
+                  target = Stream() if stream else open(sys.stdin.read(), 'wb')\n\
+                  with zipfile.ZipFile(target, 'w', method) as z:\n    \
+                      for name, data in files.items():\n        \
+                          entry = zipfile.ZipInfo(name)\n        \
+                          entry.compress_type = method\n        \
+                          with z.open(entry, 'w', force_zip64=bool(zip64)) as f: f.write(data)\n";
+    let mut all = Vec::new();
+    for method in ["8", "0"] {
+        for (stream, zip64) in [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")] {
+            let (directory, store) = store();
+            let path = directory.path().join("foo.whl");
+            let input = path.to_str().unwrap().as_bytes();
+            let written = pipe("python3", &["-c", script, stream, zip64, method], input);
+            let bytes = if stream == "1" { written } else { fs::read(path).unwrap() };
+            assert_eq!(bytes.windows(4).any(|window| window == b"PK\x07\x08"), stream == "1");
+            let wheel = BuiltWheel { file_name: "foo-1.0-py3-none-any.whl".to_owned(), bytes };
+            let fragment = bake(&store, &wheel);
+            let layer = assemble(&store, std::slice::from_ref(&fragment)).unwrap();
+            all.push((fragment_files(&store, &fragment.key).unwrap().unwrap(), layer.diff_id));
+        }
+    }
+    assert_eq!(all[0].0.len(), 8);
+    assert!(all.iter().all(|(files, _)| *files == all[0].0));
+    // What is stored stands among the small files, so the tar has another order.
+    assert!(all[..4].iter().all(|(_, diff_id)| *diff_id == all[0].1));
+    assert!(all[4..].iter().all(|(_, diff_id)| *diff_id == all[4].1));
+}
+
 #[test]
 fn a_fragment_is_made_once_and_serves_every_layer() {
     let (_directory, store) = store();
@@ -191,7 +242,7 @@ fn a_fragment_is_made_once_and_serves_every_layer() {
         assemble(&store, std::slice::from_ref(&first)).unwrap(),
         assemble(&store, &[first.clone(), second.clone()]).unwrap(),
     );
-    assert_eq!(blobs(&store), before, "layers are read from their fragments");
+    assert_eq!(blobs(&store), before + 1, "layers are read from their fragments, but for common directories");
     for layer in [&one, &both] {
         assert_eq!(stored_layer(&store, &layer.key).unwrap().as_ref(), Some(layer));
         assert_eq!(Digest::of(&pipe("gzip", &["-dc"], &bytes(&store, layer))), layer.diff_id);
@@ -227,17 +278,20 @@ fn a_damaged_fragment_gets_into_no_layer() {
 #[test]
 fn a_fragment_key_tells_apart_whatever_changes_its_bytes() {
     let digest = Digest::of(b"a");
-    let key = |name: &str, python: &str, url: Option<&str>| {
+    let key_of = |name: &str, python: &str, url: Option<&str>, compression| {
         let (name, url) = (name.parse().unwrap(), url.map(|url| Url::parse(url).unwrap()));
         fragment_key(&WheelInputs {
             sha256: &digest,
             name: &name,
             python: python.parse().unwrap(),
             direct_url: url.as_ref(),
+            compression,
         })
     };
+    let key = |name: &str, python: &str, url| key_of(name, python, url, Compression::Gzip);
     let keys = [
         key("a-1-py3-none-any.whl", "3.11", None),
+        key_of("a-1-py3-none-any.whl", "3.11", None, Compression::Zstd),
         key("a-1-py2.py3-none-any.whl", "3.11", None),
         key("a-1-py3-none-any.whl", "3.12", None),
         key("a-1-py3-none-any.whl", "3.11", Some("https://example.invalid/a-1-py3-none-any.whl")),
@@ -267,8 +321,8 @@ fn the_bytes_are_these_for_ever() {
     assert_eq!(
         (layer.key.to_string().as_str(), layer.digest.hex().as_str(), layer.diff_id.hex().as_str()),
         (
-            "03d139a9ed6399d1fdfffa22d307927a81e77182f8b760ad5fcbfa1f9bde601d",
-            "bcb46591d340c52793e72aea797f225f742c0e17c594e47184d884e71bdf0dd2",
+            "fd18a4c19679fbad37109ea5b9b6343540c2a565c989a69f4574a1b0299736c2",
+            "791d42600e0fa21a36a140ae4db20361d9cc48e897569b5295fa406966b4afeb",
             "ba4937bfaf960da560c83fd523d615f25907d2f0f0ebbe7ffff064aa40140de2",
         )
     );
@@ -391,7 +445,13 @@ fn an_archive_that_is_not_the_one_asked_for_is_refused() {
     let blob = store.put_blob(&wheel.bytes).unwrap();
     let (name, sha256) = (wheel.file_name.parse().unwrap(), Digest::of(b"other"));
     let python = "3.11".parse().unwrap();
-    let inputs = WheelInputs { sha256: &sha256, name: &name, python, direct_url: None };
+    let inputs = WheelInputs {
+        sha256: &sha256,
+        name: &name,
+        python,
+        direct_url: None,
+        compression: Compression::Gzip,
+    };
     let error = build_fragment(&store, &blob, &inputs).unwrap_err();
     assert_eq!(error.exit_code(), ExitCode::Integrity);
 }
@@ -425,7 +485,7 @@ fn a_layer_of_files_has_them_with_their_parents() {
         },
         file("app/large", FileSource::Path(large.clone())),
     ];
-    let layer = files_layer(&store, &entries).unwrap().0;
+    let layer = files_layer(&store, &entries, Compression::Gzip).unwrap().0;
     let compressed = bytes(&store, &layer);
     assert_eq!(Digest::of(&pipe("gzip", &["-dc"], &compressed)), layer.diff_id);
     let expected = [
@@ -452,9 +512,9 @@ fn a_layer_of_files_has_them_with_their_parents() {
     let mut again = entries.clone();
     again.reverse();
     again[0] = file("app/large", FileSource::Path(moved.clone()));
-    assert_eq!(files_layer(&store, &again).unwrap().0, layer);
+    assert_eq!(files_layer(&store, &again, Compression::Gzip).unwrap().0, layer);
     fs::write(&moved, "other").unwrap();
-    assert_ne!(files_layer(&store, &again).unwrap().0.key, layer.key);
+    assert_ne!(files_layer(&store, &again, Compression::Gzip).unwrap().0.key, layer.key);
 }
 
 #[test]
@@ -472,10 +532,13 @@ fn paths_that_cannot_be_in_a_layer_are_refused() {
         vec![link("app/x", "y"), text("app/x/y", "2")],
         vec![link("app/x", "")],
     ] {
-        let error = files_layer(&store, &entries).unwrap_err();
+        let error = files_layer(&store, &entries, Compression::Gzip).unwrap_err();
         assert_eq!(error.exit_code(), ExitCode::Project, "{error}");
     }
-    let missing =
-        files_layer(&store, &[file("app/x", FileSource::Path(Path::new("/does/not/exist").into()))]);
+    let missing = files_layer(
+        &store,
+        &[file("app/x", FileSource::Path(Path::new("/does/not/exist").into()))],
+        Compression::Gzip,
+    );
     assert!(missing.unwrap_err().to_string().contains("/does/not/exist"));
 }

@@ -144,6 +144,27 @@ fn a_long_conflict_is_told_in_steps() {
 }
 
 #[test]
+fn a_requirement_that_contradicts_itself_is_told_as_such() {
+    let index = MemoryIndex::of(&[("a 6.0a1", &[]), ("a 5.0", &[])]);
+    let error = Ask::of(&["a>=6.0a1,<6.0"]).error(&index);
+    let told = error.to_string();
+    assert!(told.contains("a>=6.0a1,<6.0 (pyproject.toml:1), which no version satisfies"), "{told}");
+    assert_eq!(error.hint().unwrap(), "change a>=6.0a1,<6.0 (pyproject.toml:1)");
+}
+
+#[test]
+fn ranges_that_are_too_many_to_tell_are_said_to_be_more() {
+    let versions: Vec<(String, [String; 1])> =
+        (1..=6).map(|n| (format!("a {n}"), [format!("b=={n}.5")])).collect();
+    let requires: Vec<[&str; 1]> = versions.iter().map(|(_, [one])| [one.as_str()]).collect();
+    let mut packages: Vec<(&str, &[&str])> =
+        versions.iter().zip(&requires).map(|((name, _), requires)| (name.as_str(), &requires[..])).collect();
+    packages.push(("b 9", &[]));
+    let error = Ask::of(&["a", "b==9"]).error(&MemoryIndex::of(&packages));
+    assert!(error.to_string().contains(" and others"), "{error}");
+}
+
+#[test]
 fn an_unknown_package_is_named_with_its_place() {
     let index = MemoryIndex::of(&[("a 1", &["missing"])]);
     let error = Ask::of(&["a", "Pandsa"]).error(&index);

@@ -101,6 +101,111 @@ fn what_is_said_nearer_to_the_component_goes_first() {
     assert_eq!(etl["WorkingDir"], "/app/flows/etl");
 }
 
+/// A file of the project and the table in it, from what is nearest to a component to what is farthest; the flags go before.
+const PLACES: [(&str, &str); 5] = [
+    ("obproject.toml", "bakehouse.components.etl"),
+    ("pyproject.toml", "tool.bakehouse.components.\"flow/etl\""),
+    ("flows/etl/pyproject.toml", "tool.bakehouse"),
+    ("obproject.toml", "bakehouse"),
+    ("pyproject.toml", "tool.bakehouse"),
+];
+
+/// Says all that can be said, in some of the places, each with its number.
+fn say(world: &World, places: &[usize]) {
+    let mut files = BTreeMap::from([
+        ("obproject.toml", "project = \"shop\"\n".to_owned()),
+        ("pyproject.toml", "[project]\nname = \"shop\"\ndependencies = []\n".to_owned()),
+        ("flows/etl/pyproject.toml", String::new()),
+    ]);
+    // A table goes before those inside it.
+    let mut places = places.to_vec();
+    places.sort_by_key(|&place| PLACES[place].1.len());
+    for place in places {
+        let (file, table) = PLACES[place];
+        let text = format!(
+            "[{table}]\nuser = 5{place}\nworkdir = \"/w{place}\"\nenv = {{ V = \"{place}\", V{place} = \"x\" }}\n\
+             labels = {{ l = \"{place}\", l{place} = \"x\" }}\nentrypoint = [\"e{place}\"]\ncmd = [\"c{place}\"]\n\
+             expose = [7{place}]\nstop-signal = \"1{place}\"\n"
+        );
+        files.get_mut(file).unwrap().push_str(&text);
+    }
+    files.iter().for_each(|(file, text)| world.write(file, text));
+}
+
+/// Everything of a config that can be said, as it is where `place` goes first.
+fn check(config: &Value, place: usize, all: &[usize]) {
+    let env = variables(config);
+    let config = &config["config"];
+    assert_eq!(config["User"], format!("5{place}"));
+    assert_eq!(config["WorkingDir"], format!("/w{place}"));
+    assert_eq!(config["Entrypoint"], json!([format!("e{place}")]));
+    assert_eq!(config["Cmd"], json!([format!("c{place}")]));
+    assert_eq!(config["StopSignal"], format!("1{place}"));
+    assert_eq!(config["Labels"]["l"], format!("{place}"));
+    assert_eq!(env["V"], format!("{place}"));
+    // Variables, labels and ports add up.
+    for one in all {
+        assert_eq!(
+            (&config["Labels"][format!("l{one}")], env[&format!("V{one}")].as_str()),
+            (&json!("x"), "x")
+        );
+        assert_eq!(config["ExposedPorts"][format!("7{one}/tcp")], json!({}));
+    }
+}
+
+#[test]
+fn every_setting_can_be_said_in_every_place_and_the_nearest_counts() {
+    let world = world();
+    let flags = [
+        "-c",
+        "etl",
+        "--user",
+        "59",
+        "--workdir",
+        "/w9",
+        "--env",
+        "V=9",
+        "--env",
+        "V9=x",
+        "--label",
+        "l=9",
+        "--label",
+        "l9=x",
+        "--entrypoint",
+        "[\"e9\"]",
+        "--cmd",
+        "[\"c9\"]",
+        "--expose",
+        "79",
+        "--stop-signal",
+        "19",
+    ];
+    say(&world, &[0, 1, 2, 3, 4]);
+    check(&configs(&world, &flags)["etl"], 9, &[0, 1, 2, 3, 4, 9]);
+    for place in 0..PLACES.len() {
+        say(&world, &[place]);
+        check(&configs(&world, &["-c", "etl"])["etl"], place, &[place]);
+        let rest: Vec<usize> = (place..PLACES.len()).collect();
+        say(&world, &rest);
+        check(&configs(&world, &["-c", "etl"])["etl"], place, &rest);
+    }
+    // A deployment's config.yml goes before what is said for all, and after what is said for it.
+    say(&world, &[3]);
+    world.write(
+        "deployments/api/config.yml",
+        "name: api\nport: 7\nenvironment:\n  V: config\ncommands:\n  - serve\n",
+    );
+    let api = &configs(&world, &["-c", "api"])["api"];
+    assert_eq!((variables(api)["V"].as_str(), &api["config"]["Cmd"]), ("config", &json!(["serve"])));
+    assert_eq!(api["config"]["ExposedPorts"], json!({"7/tcp": {}, "73/tcp": {}}));
+    world.write(
+        "deployments/api/pyproject.toml",
+        "[tool.bakehouse]\nenv = { V = \"own\" }\ncmd = [\"own\"]\n",
+    );
+    let api = &configs(&world, &["-c", "api"])["api"];
+    assert_eq!((variables(api)["V"].as_str(), &api["config"]["Cmd"]), ("own", &json!(["own"])));
+}
+
 #[test]
 fn flags_go_before_everything_and_nothing_said_changes_nothing() {
     let world = world();

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::records::{self, Clash, EnvironmentRecord, Records};
 use super::report::{LayerOrigin, PackageReport, Role};
 use super::{Error, Event};
-use crate::layer::{self, Collision, FileEntry, Fragment, Layer, WheelInputs};
+use crate::layer::{self, Collision, Compression, FileEntry, Fragment, Layer, WheelInputs};
 use crate::lock::Lock;
 use crate::model::{ArchiveKind, Digest, Key, Pin, Target, Warning, WheelName};
 
@@ -61,18 +61,20 @@ pub struct Wheel<'l> {
     pub sha256: Digest,
     pub key: Key,
     target: Target,
+    compression: Compression,
 }
 
 /// The wheels of a lock, in its order.
-pub fn wheels(lock: &Lock) -> Result<Vec<Wheel<'_>>, Error> {
+pub fn wheels(lock: &Lock, compression: Compression) -> Result<Vec<Wheel<'_>>, Error> {
     let python = lock.target.python;
     lock.pins
         .iter()
         .map(|pin| match (&pin.archive.kind, pin.archive.sha256) {
             (ArchiveKind::Wheel(name), Some(sha256)) => {
                 let direct_url = pin.direct_url.as_ref();
-                let inputs = WheelInputs { sha256: &sha256, name, python, direct_url };
-                Ok(Wheel { pin, name, sha256, key: layer::fragment_key(&inputs), target: lock.target })
+                let inputs = WheelInputs { sha256: &sha256, name, python, direct_url, compression };
+                let key = layer::fragment_key(&inputs);
+                Ok(Wheel { pin, name, sha256, key, target: lock.target, compression })
             }
             _ => Err(Error::NoWheel { name: pin.name.to_string(), platform: lock.target.platform }),
         })
@@ -136,7 +138,7 @@ impl Assembly {
         budget: usize,
         skeleton: Made,
     ) -> Result<Environment, Error> {
-        let wheels = wheels(lock)?;
+        let wheels = wheels(lock, context.options.compression)?;
         let planned = groups(&wheels, budget);
         let keys: Vec<Key> = planned.iter().map(|group| group_key(&wheels, group)).collect();
         let key = records::environment_key(&keys, &skeleton.layer.key);
@@ -156,7 +158,7 @@ impl Assembly {
             None => self.materials(context, records, &wheels, &planned, &stored).await?,
         };
 
-        let groups = layer::join_colliding(planned, &collisions);
+        let groups = layer::part_colliding(planned, &collisions);
         let layers = groups.iter().map(|group| async {
             let packages = packages(&wheels, group);
             let local = group.iter().all(|&i| stored[i]);
@@ -180,9 +182,10 @@ impl Assembly {
             path: collision.path.clone(),
             first: wheels[collision.first].key,
             second: wheels[collision.second].key,
+            same: collision.same,
         };
         let clashes = collisions.iter().map(clash).collect();
-        let warnings = collisions.iter().map(|collision| warning(&wheels, collision)).collect();
+        let warnings = warnings(&wheels, &collisions).collect();
         Ok(Environment { key, layers, clashes, remembered, warnings })
     }
 
@@ -243,11 +246,13 @@ impl Assembly {
             context.event(Event::Building(file_name));
             let store = Arc::clone(&context.store);
             let (name, sha256, python) = (wheel.name.clone(), wheel.sha256, wheel.target.python);
+            let compression = wheel.compression;
             let direct_url = wheel.pin.direct_url.clone();
             let fragment = context
                 .compute(move || {
                     let direct_url = direct_url.as_ref();
-                    let inputs = WheelInputs { sha256: &sha256, name: &name, python, direct_url };
+                    let inputs =
+                        WheelInputs { sha256: &sha256, name: &name, python, direct_url, compression };
                     Ok(layer::build_fragment(&store, &blob, &inputs)?)
                 })
                 .await?;
@@ -298,7 +303,8 @@ pub async fn skeleton(context: &Context<'_>, entries: Vec<FileEntry>) -> Result<
 /// A layer of plain files, and whether it had to be made.
 async fn files(context: &Context<'_>, entries: Arc<Vec<FileEntry>>) -> Result<(Arc<Layer>, bool), Error> {
     let store = Arc::clone(&context.store);
-    let make = move || Ok(layer::files_layer(&store, &entries)?);
+    let compression = context.options.compression;
+    let make = move || Ok(layer::files_layer(&store, &entries, compression)?);
     let (layer, built) = context.compute(make).await?;
     Ok((Arc::new(layer), built))
 }
@@ -332,10 +338,11 @@ pub fn recall(
             path: clash.path.clone(),
             first: place(&clash.first)?,
             second: place(&clash.second)?,
+            same: clash.same,
         })
     };
     let collisions = record.collisions.iter().map(collision).collect::<Option<Vec<_>>>()?;
-    let groups = layer::join_colliding(planned.to_vec(), &collisions);
+    let groups = layer::part_colliding(planned.to_vec(), &collisions);
     let expected = groups.iter().map(|group| group_key(wheels, group)).chain([*skeleton]);
     let right = record.layers.iter().map(|layer| layer.key).eq(expected);
     if !right {
@@ -354,13 +361,16 @@ pub async fn usable(context: &Context<'_>, layers: &[Layer]) -> Result<Remote, E
     Ok(try_join_all(ask).await?.into_iter().flatten().collect())
 }
 
-/// Tells which distribution's file is lost.
-pub fn warning(wheels: &[Wheel<'_>], collision: &Collision) -> Warning {
+/// Tells which distributions' files are lost.
+pub fn warnings(wheels: &[Wheel<'_>], collisions: &[Collision]) -> impl Iterator<Item = Warning> {
     let name = |index: usize| format!("{} {}", wheels[index].pin.name, wheels[index].pin.version);
-    Warning::general(format!(
-        "{} and {} both install `{}`, and differ: the latter's stays",
-        name(collision.first),
-        name(collision.second),
-        collision.path
-    ))
+    let lost = collisions.iter().filter(|collision| !collision.same);
+    lost.map(move |collision| {
+        Warning::general(format!(
+            "{} and {} both install `{}`, and differ: the latter's stays",
+            name(collision.first),
+            name(collision.second),
+            collision.path
+        ))
+    })
 }

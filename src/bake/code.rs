@@ -74,7 +74,7 @@ impl Code {
         warnings: &mut Vec<Warning>,
     ) -> Result<(), Error> {
         let site = format!("{PREFIX}/lib/python{}/site-packages/", locked.lock.target.python);
-        for wheel in wheels(&locked.lock)? {
+        for wheel in wheels(&locked.lock, context.options.compression)? {
             let names: BTreeSet<String> = match layer::fragment_files(&context.store, &wheel.key)? {
                 Some(files) => {
                     files.iter().filter_map(|file| module(file.path.strip_prefix(&site)?)).collect()

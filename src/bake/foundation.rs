@@ -51,6 +51,11 @@ impl Installed {
         Self(found)
     }
 
+    /// Whether there is nothing that counts.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Their metadata, as resolving takes it.
     pub fn metadata(&self) -> BTreeMap<PackageName, Arc<Metadata>> {
         self.0.iter().map(|(name, one)| (name.clone(), Arc::clone(&one.metadata))).collect()

@@ -360,7 +360,7 @@ pub fn image_layer(made: &Made) -> image::Layer {
         digest: made.layer.digest,
         diff_id: made.layer.diff_id,
         size: made.layer.size,
-        media_type: image::MediaType::ImageLayerGzip,
+        media_type: made.layer.compression.media_type().into(),
         created_by,
         annotations: None,
     }

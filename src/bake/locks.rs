@@ -12,11 +12,13 @@ use super::context::Context;
 use super::environments::Unit;
 use super::foundation::Installed;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
-use super::{Error, Event, Freshness, Goal, foreign, platforms};
+use super::shared::Shared;
+use super::{Error, Event, Freshness, Goal, foreign, known, platforms};
 use crate::index::Metadata;
 use crate::lock::{self, Inputs, Lock};
 use crate::model::{
-    ArchiveKind, Key, KeyHasher, Libc, Origin, PackageName, Platform, Target, Version, Warning,
+    ArchiveKind, Digest, Key, KeyHasher, Libc, Origin, PackageName, Platform, Requirement, Target, Version,
+    Warning,
 };
 use crate::resolve::{self, IndexSource};
 
@@ -38,6 +40,16 @@ struct Found {
     path: String,
     status: LockStatus,
     warnings: Vec<WarningReport>,
+    /// The packages of a lock that was not read, because it is known.
+    packages: Option<usize>,
+}
+
+impl Found {
+    /// The number of packages on any platform.
+    fn packages(&self) -> usize {
+        let names = || self.locks.iter().flat_map(|lock| &lock.pins).map(|pin| &pin.name);
+        self.packages.unwrap_or_else(|| names().collect::<BTreeSet<_>>().len())
+    }
 }
 
 /// Locks every environment; the units of one, one for each platform, stand one after another and share a lock. Those that
@@ -48,6 +60,7 @@ pub async fn lock<'p>(
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) -> Vec<Locked<'p>> {
+    let shared = &Shared::of(&units);
     let mut units = units.into_iter();
     let platforms = context.options.platforms.len();
     let groups = std::iter::from_fn(|| {
@@ -55,7 +68,7 @@ pub async fn lock<'p>(
         (!group.is_empty()).then_some(group)
     });
     let work = groups.map(|group| async move {
-        let found = one(context, &group).await;
+        let found = one(context, &group, shared).await;
         (group, found)
     });
     let outcomes: Vec<_> = stream::iter(work).buffered(RESOLUTIONS).collect().await;
@@ -68,15 +81,14 @@ pub async fn lock<'p>(
             }
             Ok(found) => found,
         };
+        let packages = found.packages();
         report.warnings.extend(found.warnings);
-        let names: BTreeSet<_> =
-            found.locks.iter().flat_map(|lock| &lock.pins).map(|pin| &pin.name).collect();
         report.locks.extend(group.first().map(|unit| LockReport {
             project: String::new(),
             component: unit.component.name.clone(),
             steps: unit.environment.steps.clone(),
             path: found.path,
-            packages: names.len(),
+            packages,
             status: found.status,
         }));
         let units = group.into_iter().zip(found.locks);
@@ -101,21 +113,33 @@ fn environment_id(lock: &Lock) -> String {
 }
 
 /// Finds the lock of an environment for the platforms of its units.
-async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> {
+async fn one(context: &Context<'_>, units: &[Unit<'_>], shared: &Shared<'_>) -> Result<Found, Error> {
     let Some(first) = units.first() else { return Err(Error::NoPythonNamed) };
     let shown = &first.environment.lock_path;
     let path = context.project.root.join(shown);
     let freshness = context.freshness();
 
     let targets: Vec<_> = units.iter().map(|unit| unit.target).collect();
-    let old = match read(&path, shown, &targets) {
+    let text = match text(&path) {
         // A lock that cannot be read is replaced only by the user's wish.
-        Err(_) if freshness == Freshness::Upgrade => Vec::new(),
-        found => found?,
+        Err(_) if freshness == Freshness::Upgrade => None,
+        text => text?,
+    };
+    let checked = text.as_deref().filter(|_| context.goal == Goal::CheckLocks);
+    if let Some(packages) = checked.and_then(|text| known::fresh(context, units, text)) {
+        let (path, status) = (shown.clone(), LockStatus::Fresh);
+        return Ok(Found { locks: Vec::new(), path, status, warnings: Vec::new(), packages: Some(packages) });
+    }
+    let old = match text.as_deref().map(|text| parsed(text, &path, shown, &targets)) {
+        Some(Err(_)) if freshness == Freshness::Upgrade => Vec::new(),
+        found => found.transpose()?.unwrap_or_default(),
     };
     if freshness != Freshness::Upgrade
         && let Some(found) = usable(context, units, &old, freshness)?
     {
+        if let Some(text) = checked.filter(|_| found.status == LockStatus::Fresh) {
+            known::remember(context, text, &old, found.packages());
+        }
         return Ok(found);
     }
     if freshness != Freshness::Upgrade
@@ -124,13 +148,13 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
     {
         let mut warnings = foreign::check(units, &locks, &path, freshness)?;
         warnings.extend(kept(context, &path, &locks));
-        return Ok(Found { locks, path, status: LockStatus::Foreign, warnings });
+        return Ok(Found { locks, path, status: LockStatus::Foreign, warnings, packages: None });
     }
     if matches!(freshness, Freshness::Require | Freshness::Ignore) {
         return Err(Error::StaleLock { path: shown.clone(), state: "missing".to_owned() });
     }
 
-    let (mut locks, warnings) = platforms::resolve(context, units, &old, freshness).await?;
+    let (mut locks, warnings) = platforms::resolve(context, units, &old, freshness, shared).await?;
     let status = if context.goal == Goal::Plan {
         if old == locks { LockStatus::Unchanged } else { LockStatus::Written }
     } else {
@@ -141,7 +165,7 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>]) -> Result<Found, Error> 
     };
     locks.retain(|lock| targets.iter().any(|target| target.platform == lock.target.platform));
     let warnings = warnings.iter().map(Into::into).collect();
-    Ok(Found { locks, path: shown.clone(), status, warnings })
+    Ok(Found { locks, path: shown.clone(), status, warnings, packages: None })
 }
 
 /// The locks of all units, if each has one that can be used as it is.
@@ -152,7 +176,8 @@ fn usable(
     freshness: Freshness,
 ) -> Result<Option<Found>, Error> {
     let path = units.first().map(|unit| unit.environment.lock_path.clone()).unwrap_or_default();
-    let mut found = Found { locks: Vec::new(), path, status: LockStatus::Fresh, warnings: Vec::new() };
+    let (locks, warnings, status) = (Vec::new(), Vec::new(), LockStatus::Fresh);
+    let mut found = Found { locks, path, status, warnings, packages: None };
     for unit in units {
         let shown = &unit.environment.lock_path;
         let Some(old) = for_platform(old, unit.target.platform).or(old.first()) else { return Ok(None) };
@@ -230,15 +255,22 @@ pub(super) fn state(context: &Context<'_>, unit: &Unit<'_>, old: &Lock, target: 
 }
 
 /// The lock at `path` for all its targets; empty if there is none.
-fn read(path: &Path, shown: &str, targets: &[Target]) -> Result<Vec<Lock>, Error> {
+pub(super) fn read(path: &Path, shown: &str, targets: &[Target]) -> Result<Vec<Lock>, Error> {
+    text(path)?.map(|text| parsed(&text, path, shown, targets)).transpose().map(Option::unwrap_or_default)
+}
+
+/// The text of the lock at `path`, if there is one.
+fn text(path: &Path) -> Result<Option<String>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => {
-            // Paths in it are relative to where it is; messages name it as the user does.
-            Ok(lock::parse_all(&text, path, targets).map_err(|error| error.in_file(shown))?)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(lock::Error::Io { action: "read", path: path.to_owned(), source }.into()),
     }
+}
+
+/// Reads a lock's text. Paths in it are relative to where it is; messages name it as the user does.
+fn parsed(text: &str, path: &Path, shown: &str, targets: &[Target]) -> Result<Vec<Lock>, Error> {
+    Ok(lock::parse_all(text, path, targets).map_err(|error| error.in_file(shown))?)
 }
 
 /// Everything that a lock is made from.
@@ -264,7 +296,7 @@ pub(super) fn inputs<'i>(
 }
 
 /// Whether what is locked for one target runs on another: the same Python and platform, and no newer a C library.
-fn fits(locked: &Target, target: &Target) -> bool {
+pub(super) fn fits(locked: &Target, target: &Target) -> bool {
     let libc = match (locked.libc, target.libc) {
         (Libc::Glibc { major: a, minor: b }, Libc::Glibc { major: c, minor: d })
         | (Libc::Musl { major: a, minor: b }, Libc::Musl { major: c, minor: d }) => a == c && b <= d,
@@ -303,19 +335,6 @@ pub(super) async fn resolve(
     for (name, version) in &preferences {
         key.text(name.as_ref()).text(&version.to_string());
     }
-    let cell = context.solved.cell(key.finish());
-    let installed = installed.map(Installed::metadata).unwrap_or_default();
-    cell.get_or_try_init(|| solve(context, unit, target, preferences, installed)).await.cloned()
-}
-
-async fn solve(
-    context: &Context<'_>,
-    unit: &Unit<'_>,
-    target: Target,
-    preferences: BTreeMap<PackageName, Version>,
-    installed: BTreeMap<PackageName, Arc<Metadata>>,
-) -> Result<resolve::Resolution, Error> {
-    let _running = context.clocks.resolve.start();
     let mut name = match &unit.environment.steps[..] {
         [] => unit.name(),
         steps => format!("{} (steps {})", unit.name(), steps.join(", ")),
@@ -323,17 +342,55 @@ async fn solve(
     if context.options.platforms.len() > 1 || target.platform != unit.target.platform {
         name += &format!(" for {}", target.platform);
     }
-    context.event(Event::Resolving(&name));
+    let environment = unit.environment;
+    let question = Question {
+        name,
+        requirements: &environment.requirements,
+        constraints: &environment.constraints,
+        overrides: &environment.overrides,
+        hashes: &environment.hashes,
+        installed: installed.map(Installed::metadata).unwrap_or_default(),
+    };
+    let cell = context.solved.cell(key.finish());
+    let work = || async {
+        let resolution = solve(context, &question, target, preferences).await?;
+        with_wheels(context, target, resolution).await
+    };
+    cell.get_or_try_init(work).await.cloned()
+}
+
+/// What is to be resolved.
+pub(super) struct Question<'q> {
+    /// Whose requirements they are, for people.
+    pub(super) name: String,
+    pub(super) requirements: &'q [Requirement],
+    pub(super) constraints: &'q [Requirement],
+    pub(super) overrides: &'q [Requirement],
+    pub(super) hashes: &'q BTreeMap<PackageName, Vec<Digest>>,
+    /// What the base has installed, where that counts.
+    pub(super) installed: BTreeMap<PackageName, Arc<Metadata>>,
+}
+
+/// Resolves a question for a target.
+pub(super) async fn solve(
+    context: &Context<'_>,
+    question: &Question<'_>,
+    target: Target,
+    preferences: BTreeMap<PackageName, Version>,
+) -> Result<resolve::Resolution, Error> {
+    let _running = context.clocks.resolve.start();
+    context.event(Event::Resolving(&question.name));
     let upgraded = &context.options.resolving.upgrade_packages;
     let builder = context.builders.for_target(target);
     let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current())
-        .with_builder(Arc::new(builder.clone()));
-    let requirements = unit.environment.requirements.clone();
-    let mut constraints = unit.environment.constraints.clone();
+        .with_builder(Arc::new(builder));
+    let requirements = question.requirements.to_vec();
+    let mut constraints = question.constraints.to_vec();
     constraints.extend(upgraded.iter().filter(|one| one.pep508.version_or_url.is_some()).cloned());
-    let overrides = unit.environment.overrides.clone();
+    let overrides = question.overrides.to_vec();
     let options = context.resolve_options;
-    let hashes = unit.environment.hashes.clone();
+    let hashes = question.hashes.clone();
+    let installed = question.installed.clone();
     let solve = move || {
         let request = resolve::Request {
             requirements: &requirements,
@@ -348,7 +405,16 @@ async fn solve(
         resolve::resolve(&request, &source)
     };
     let solved = tokio::task::spawn_blocking(solve).await.map_err(Error::Worker)?;
-    let mut resolution = solved.map_err(|source| Error::Resolve { unit: name, source })?;
+    solved.map_err(|source| Error::Resolve { unit: question.name.clone(), source })
+}
+
+/// Sees to it that every pin is a wheel with a hash: what has none is read for it, what must be built is built.
+async fn with_wheels(
+    context: &Context<'_>,
+    target: Target,
+    mut resolution: resolve::Resolution,
+) -> Result<resolve::Resolution, Error> {
+    let builder = context.builders.for_target(target);
     for pin in &mut resolution.pins {
         if let ArchiveKind::Wheel(_) = &pin.archive.kind {
             pin.archive = context.index.hashed(&pin.archive).await?;

@@ -16,6 +16,7 @@ mod foundation;
 mod images;
 mod installed;
 mod interpreter;
+mod known;
 mod locks;
 mod options;
 mod plan;
@@ -26,6 +27,7 @@ mod report;
 mod resolving;
 mod settings;
 mod several;
+mod shared;
 mod skeleton;
 
 pub use error::{Error, with_causes};

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{CacheKey, Resolving};
 use crate::base::Source;
+use crate::layer::Compression;
 use crate::model::{Platform, PythonMinor};
 use crate::project::{CodeOptions, Settings};
 use crate::registry::ArchiveFormat;
@@ -150,6 +151,8 @@ pub struct Options {
     pub code: CodeOptions,
     /// Where images go.
     pub delivery: Delivery,
+    /// How layers are compressed.
+    pub compression: Compression,
     /// How the records in a registry are used.
     pub remote_cache: RemoteCache,
     /// Whether the network must not be used.

@@ -154,12 +154,12 @@ async fn distributions(
     skeleton: &Key,
     warnings: &mut Vec<Warning>,
 ) -> Result<(Vec<Expected>, Vec<(Digest, Option<u64>)>), Error> {
-    let wheels = wheels(&locked.lock)?;
+    let wheels = wheels(&locked.lock, context.options.compression)?;
     let stored = assemble::stored(context, &wheels)?;
     let planned = groups(&wheels, distribution_budget(base));
     let (collisions, remote) = known(context, &wheels, &planned, &stored, skeleton).await?;
-    warnings.extend(collisions.iter().map(|collision| assemble::warning(&wheels, collision)));
-    let groups = layer::join_colliding(planned, &collisions);
+    warnings.extend(assemble::warnings(&wheels, &collisions));
+    let groups = layer::part_colliding(planned, &collisions);
     let mut downloads = Vec::new();
     let layers = groups.iter().map(|group| {
         let key = assemble::group_key(&wheels, group);
@@ -234,10 +234,10 @@ async fn files(
     context: &Context<'_>,
     entries: Arc<Vec<FileEntry>>,
 ) -> Result<(Key, Option<Arc<Layer>>, u64), Error> {
-    let store = Arc::clone(&context.store);
+    let (store, compression) = (Arc::clone(&context.store), context.options.compression);
     let find = move || {
         let size = entries.iter().map(FileEntry::size_hint).sum();
-        let key = layer::files_key(&entries)?;
+        let key = layer::files_key(&entries, compression)?;
         Ok((key, layer::stored_layer(&store, &key)?.map(Arc::new), size))
     };
     context.compute(find).await

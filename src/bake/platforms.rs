@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::context::Context;
 use super::environments::Unit;
 use super::locks::{self, for_platform, inputs, is_upgraded, state};
+use super::shared::Shared;
 use super::{Error, Freshness};
 use crate::lock::{self, Lock};
 use crate::model::{PackageName, Pin, Target, Version, Warning};
@@ -21,7 +22,8 @@ struct Part<'o> {
     resolved: bool,
 }
 
-type Preferences = BTreeMap<PackageName, Version>;
+/// Versions that are taken where they fit.
+pub type Preferences = BTreeMap<PackageName, Version>;
 
 /// Resolves an environment for the platforms of its units and for those that its lock serves already, sorted. What is
 /// fresh stays as it is.
@@ -30,6 +32,7 @@ pub async fn resolve(
     units: &[Unit<'_>],
     old: &[Lock],
     freshness: Freshness,
+    shared: &Shared<'_>,
 ) -> Result<(Vec<Lock>, Vec<Warning>), Error> {
     let Some(unit) = units.first() else { return Err(Error::NoPythonNamed) };
     let keeps = freshness != Freshness::Upgrade;
@@ -55,7 +58,12 @@ pub async fn resolve(
             continue;
         }
         let leader = parts.iter().find(|part| part.lock.is_some());
-        let preferences = preferences(&parts[place], leader);
+        let mut preferences = preferences(&parts[place], leader);
+        for (name, version) in shared.preferences(context, parts[place].target).await.into_iter().flatten() {
+            if !preferences.contains_key(name) {
+                preferences.insert(name.clone(), version.clone());
+            }
+        }
         let unit = unit_for(units, parts[place].target).unwrap_or(unit);
         let lock = solve(context, unit, parts[place].target, preferences, &mut warnings).await?;
         parts[place].lock = Some(lock);
@@ -155,7 +163,8 @@ async fn agree(
     Ok(())
 }
 
-fn versions(lock: &Lock) -> Preferences {
+/// The versions that a lock has, those of the base that it counts on included.
+pub(super) fn versions(lock: &Lock) -> Preferences {
     let pins = lock.pins.iter().map(|pin| (pin.name.clone(), pin.version.clone()));
     let served = lock.base.iter().flat_map(|base| &base.packages);
     pins.chain(served.map(|package| (package.name.clone(), package.version.clone()))).collect()

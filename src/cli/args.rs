@@ -9,6 +9,7 @@ use url::Url;
 use super::resolving::ResolvingArguments;
 use crate::bake::{CacheKey, Debian, Delivery, Freshness, Options, Output, RemoteCache};
 use crate::base::Source;
+use crate::layer::Compression;
 use crate::model::{Platform, PythonMinor};
 use crate::project::{CodeOptions, Settings};
 use crate::registry::ArchiveFormat;
@@ -207,6 +208,9 @@ pub struct BuildArguments {
     /// Write the images to oci:DIR, oci-archive:FILE or docker-archive:FILE (repeatable).
     #[arg(long, value_name = "KIND:PATH")]
     output: Vec<String>,
+    /// How layers are compressed: gzip, which every program reads, or zstd.
+    #[arg(long, value_name = "gzip|zstd", default_value_t)]
+    compression: Compression,
     /// The tag (repeatable).
     #[arg(short, long, value_name = "TAG", default_value = "latest")]
     tag: Vec<String>,
@@ -309,6 +313,7 @@ impl ProjectArguments {
             freshness: Freshness::Update,
             code: CodeOptions::default(),
             delivery: Delivery::default(),
+            compression: Compression::default(),
             remote_cache: RemoteCache::default(),
             offline: self.offline,
             plain_http: self.plain_http,
@@ -348,14 +353,21 @@ impl BuildArguments {
                 ));
             }
         }
-        if options.platforms.len() > 1
-            && let Some(output) =
-                outputs.iter().find(|output| matches!(output, Output::Archive(ArchiveFormat::Docker, _)))
-        {
-            return Err(format!(
-                "--output {output}: such an archive holds one platform; name one with --platform, or write an oci-archive:"
-            ));
+        let docker =
+            outputs.iter().find(|output| matches!(output, Output::Archive(ArchiveFormat::Docker, _)));
+        if let Some(output) = docker {
+            if options.platforms.len() > 1 {
+                return Err(format!(
+                    "--output {output}: such an archive holds one platform; name one with --platform, or write an oci-archive:"
+                ));
+            }
+            if self.compression == Compression::Zstd {
+                return Err(format!(
+                    "--output {output}: such an archive has no zstd layers; write an oci-archive:, or leave out --compression zstd"
+                ));
+            }
         }
+        options.compression = self.compression;
         options.delivery = Delivery {
             push: self.push.as_ref().map(|prefix| prefix.trim_end_matches('/').to_owned()),
             outputs,

@@ -9,8 +9,9 @@ use reqwest::{RequestBuilder, header::HeaderName};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::packed::{Listed, Reader, WEB, pack, put_number, put_text, unpack};
+use super::packed::{Bytes, Listed, WEB, pack, unpack};
 use super::releases::Releases;
+use super::typed::{Reader, put_number, put_text};
 use crate::model::{Digest, Key};
 use crate::store::{self, Store};
 
@@ -104,35 +105,48 @@ const PAGES: &str = "index";
 /// be renewed, or found stale, without being read.
 pub(super) struct StoredPage {
     pub(super) freshness: Freshness,
-    bytes: Arc<Vec<u8>>,
+    bytes: Bytes,
     rest_at: usize,
 }
 
 impl StoredPage {
-    pub(super) fn load(store: &Store, key: &Key) -> Result<Option<Self>, store::Error> {
-        Ok(store.read(PAGES, key)?.and_then(Self::split))
+    /// The page with its releases; these are `None` if the index does not have the project. One that cannot be read counts
+    /// as absent.
+    pub(super) fn load(
+        store: &Store,
+        key: &Key,
+        name: &PackageName,
+        index: &Url,
+    ) -> Result<Option<(Self, Option<Releases>)>, store::Error> {
+        let Some(file) = store.open_record(PAGES, key)? else { return Ok(None) };
+        Ok(Bytes::of(file).ok().and_then(|bytes| Self::read(bytes, name, index)))
     }
 
-    fn split(bytes: Vec<u8>) -> Option<Self> {
-        let mut reader = Reader { bytes: &bytes };
+    fn read(bytes: Bytes, name: &PackageName, index: &Url) -> Option<(Self, Option<Releases>)> {
+        let head = bytes.head()?.into_owned();
+        let mut reader = Reader { bytes: &head };
         let until = reader.number()?;
         let mut text = || reader.text().map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()));
         let freshness = Freshness { until, etag: text()?, last_modified: text()? };
-        let rest_at = bytes.len() - reader.bytes.len();
-        Some(Self { freshness, bytes: Arc::new(bytes), rest_at })
+        let rest_at = head.len() - reader.bytes.len();
+        let releases = match reader.byte()? {
+            0 => None,
+            _ => Some(unpack(name, index, (bytes.clone(), rest_at + 1), &head, WEB)?),
+        };
+        Some((Self { freshness, bytes, rest_at }, releases))
     }
 
-    /// The releases; `None` inside if the index does not have the project, outside if the record cannot be read.
-    pub(super) fn releases(&self, name: &PackageName, index: &Url) -> Option<Option<Releases>> {
-        match self.bytes.get(self.rest_at)? {
-            0 => Some(None),
-            _ => unpack(name, index, (Arc::clone(&self.bytes), self.rest_at + 1), WEB).map(Some),
-        }
+    /// The releases of a page that has just been made.
+    pub(super) fn releases(&self, name: &PackageName, index: &Url) -> Option<Releases> {
+        Self::read(self.bytes.clone(), name, index)?.1
     }
 
     /// Stores the same page with new freshness.
     pub(super) fn renew(&self, store: &Store, key: &Key, freshness: &Freshness) -> Result<(), store::Error> {
-        Self::joined(freshness, &self.bytes[self.rest_at..]).write(store, key)
+        match self.bytes.get(self.rest_at..self.bytes.len()) {
+            Some(rest) => Self::joined(freshness, &rest).write(store, key),
+            None => Ok(()),
+        }
     }
 
     /// The page with these files; without any if the index does not have the project.
@@ -155,11 +169,14 @@ impl StoredPage {
         put_text(&mut bytes, freshness.last_modified.as_deref().unwrap_or_default());
         let rest_at = bytes.len();
         bytes.extend_from_slice(rest);
-        Self { freshness: freshness.clone(), bytes: Arc::new(bytes), rest_at }
+        Self { freshness: freshness.clone(), bytes: Bytes::Memory(Arc::new(bytes)), rest_at }
     }
 
     pub(super) fn write(&self, store: &Store, key: &Key) -> Result<(), store::Error> {
-        store.write(PAGES, key, &self.bytes)
+        match self.bytes.get(0..self.bytes.len()) {
+            Some(bytes) => store.write(PAGES, key, &bytes),
+            None => Ok(()),
+        }
     }
 }
 

@@ -61,7 +61,7 @@ struct Inner {
     strategy: Strategy,
     web: Web,
     store: Arc<Store>,
-    memo: Arc<Memo>,
+    memo: Memo,
     ranges: Ranges,
     releases: Flights<PackageName, Arc<Releases>>,
     metadata: Flights<Key, Arc<Metadata>>,
@@ -87,7 +87,7 @@ impl Index {
             strategy: settings.strategy,
             web: Web::new(&client, &settings),
             store,
-            memo: Arc::default(),
+            memo: Memo::default(),
             ranges: Ranges::default(),
             releases: Flights::default(),
             metadata: Flights::default(),
@@ -261,7 +261,7 @@ impl Index {
         &self.0.web
     }
 
-    pub(super) fn memo(&self) -> &Arc<Memo> {
+    pub(super) fn memo(&self) -> &Memo {
         &self.0.memo
     }
 

@@ -15,7 +15,7 @@ use super::Error;
 use super::cache::Freshness;
 use super::web::{self, Web};
 use crate::model::Digest;
-use crate::net;
+use crate::net::{self, Pace};
 use crate::store::{self, Blob, Store};
 
 /// How often a transfer may break off and go on.
@@ -145,13 +145,13 @@ impl Download<'_> {
                 return Err(self.wrong_size(promised));
             }
             let freshness = Freshness::of(response.headers());
+            let mut pace = Pace::default();
             let broken = loop {
-                let mut piece = match response.chunk().await {
+                let mut piece = match web.files.chunk(&mut response, &mut pace).await {
                     Ok(Some(piece)) => piece,
                     Ok(None) => break None,
                     Err(error) => break Some(error),
                 };
-                web.files.counters().add_received(piece.len() as u64);
                 let end = position + piece.len() as u64;
                 if end > self.size.unwrap_or(LARGEST) {
                     return Err(self.wrong_size(end));
@@ -172,9 +172,8 @@ impl Download<'_> {
                 return Ok(Transfer::Complete { freshness, resumed });
             }
             if attempt >= ATTEMPTS || !resume {
-                let url = net::redacted(self.url);
                 return Err(match broken {
-                    Some(source) => net::Error::Transport { url, source: source.without_url() }.into(),
+                    Some(error) => error.into(),
                     None => self.wrong_size(position),
                 });
             }

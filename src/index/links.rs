@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::client::blocking;
-use super::packed::{Listed, WEB, pack, unpack};
+use super::packed::{Bytes, Listed, WEB, pack, unpack};
 use super::releases::Releases;
 use super::web::{self, Web};
 use super::{Error, page};
@@ -60,7 +60,9 @@ impl Links {
                 }
             }
             let schemes = if is_local { &["file"] } else { WEB };
-            let releases = unpack(&name, &shown, (Arc::new(pack(&name, &own)), 0), schemes);
+            let packed = Arc::new(pack(&name, &own));
+            let bytes = Bytes::Memory(Arc::clone(&packed));
+            let releases = unpack(&name, &shown, (bytes, 0), &packed, schemes);
             Ok(releases.filter(|releases| !releases.versions.is_empty()))
         };
         blocking(work).await

@@ -64,7 +64,7 @@ impl Source {
     /// Pages may differ by user, so the user is part of the key; the password may change.
     fn key(&self, name: &PackageName) -> Key {
         let query = self.url.query().unwrap_or_default();
-        let mut key = KeyHasher::new("index/2");
+        let mut key = KeyHasher::new("index/3");
         key.text(self.shown.as_str()).text(query).text(self.url.username()).text(name.as_ref());
         key.finish()
     }
@@ -78,7 +78,7 @@ impl Source {
     ) -> Result<Option<Arc<Releases>>, Error> {
         let key = self.key(name);
         let url = self.page_url(name);
-        let stored = match self.stored(name, &key, store, web.is_offline()).await? {
+        let stored = match self.stored(name, &key, store, web.is_offline())? {
             Stored::Usable(releases) => return Ok(releases),
             Stored::Stale(page, releases) => Some((page, releases)),
             Stored::Nothing => None,
@@ -103,7 +103,7 @@ impl Source {
                         .map_err(|reason| Error::NotAnIndex { url: net::redacted(&url), reason })?;
                     let page = StoredPage::new(&freshness, &name, Some(&listed));
                     page.write(&store, &key)?;
-                    Ok(page.releases(&name, &index).flatten().map(Arc::new))
+                    Ok(page.releases(&name, &index).map(Arc::new))
                 };
                 blocking(work).await
             }
@@ -124,25 +124,19 @@ impl Source {
         }
     }
 
-    /// What the store has. Offline, anything is good enough.
-    async fn stored(
-        &self,
-        name: &PackageName,
-        key: &Key,
-        store: &Arc<Store>,
-        offline: bool,
-    ) -> Result<Stored, Error> {
-        let (name, index, key, store) = (name.clone(), self.shown.clone(), *key, Arc::clone(store));
-        let work = move || {
-            let Some(page) = StoredPage::load(&store, &key)? else { return Ok(Stored::Nothing) };
-            let usable = offline || page.freshness.is_fresh();
-            if !usable && !page.freshness.has_validator() {
-                return Ok(Stored::Nothing);
-            }
-            let Some(releases) = page.releases(&name, &index) else { return Ok(Stored::Nothing) };
-            let releases = releases.map(Arc::new);
-            Ok(if usable { Stored::Usable(releases) } else { Stored::Stale(page, releases) })
+    /// What the store has. Offline, anything is good enough. What is read of a page at once is little, and less work than
+    /// handing it to another thread.
+    fn stored(&self, name: &PackageName, key: &Key, store: &Store, offline: bool) -> Result<Stored, Error> {
+        let Some((page, releases)) = StoredPage::load(store, key, name, &self.shown)? else {
+            return Ok(Stored::Nothing);
         };
-        blocking(work).await
+        let releases = releases.map(Arc::new);
+        if offline || page.freshness.is_fresh() {
+            Ok(Stored::Usable(releases))
+        } else if page.freshness.has_validator() {
+            Ok(Stored::Stale(page, releases))
+        } else {
+            Ok(Stored::Nothing)
+        }
     }
 }

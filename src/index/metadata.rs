@@ -1,14 +1,17 @@
 //! What a distribution says about itself: the core metadata of its `METADATA` file.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use flate2::Crc;
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{ExtraName, PackageName, Requirement};
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::lenient;
+use super::typed::{Reader, put_number, put_requirement, put_specifiers, put_text, put_version};
 
 /// The part of a distribution's metadata that resolving needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,70 +21,69 @@ pub struct Metadata {
     /// The version.
     pub version: Version,
     /// What it depends on, as it lists it.
-    pub requires_dist: Vec<Requirement<Url>>,
+    pub requires_dist: Vec<Arc<Requirement<Url>>>,
     /// The Python versions it supports.
     pub requires_python: Option<VersionSpecifiers>,
     /// The extras it offers.
     pub provides_extras: Vec<ExtraName>,
 }
 
-/// Requirements read so far, by their text. Versions of one package repeat each other's requirements, and reading one
-/// costs far more than finding it here.
+/// Requirements read so far, by their text and by their packed form. Versions of one package repeat each other's
+/// requirements, and reading one costs far more than finding it here.
 #[derive(Debug, Default)]
-pub(super) struct Memo(Mutex<HashMap<String, Requirement<Url>>>);
+pub(super) struct Memo {
+    texts: Known<String>,
+    packed: Known<Box<[u8]>>,
+}
+
+type Known<K> = Mutex<HashMap<K, Arc<Requirement<Url>>>>;
 
 impl Memo {
-    fn requirement(&self, text: &str) -> Result<Requirement<Url>, String> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
-        if let Some(requirement) = known {
-            return Ok(requirement);
-        }
-        let requirement = lenient::requirement(text)?;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(text.to_owned(), requirement.clone());
-        Ok(requirement)
+    fn requirement(&self, text: &str) -> Result<Arc<Requirement<Url>>, String> {
+        found(&self.texts, text, || lenient::requirement(text))
+    }
+
+    fn unpacked(&self, bytes: &[u8]) -> Option<Arc<Requirement<Url>>> {
+        found(&self.packed, bytes, || Reader { bytes }.requirement().ok_or(())).ok()
     }
 }
 
-impl Metadata {
-    /// Reads a `METADATA` file: headers as in mail, up to the first empty line. The error says what is wrong.
-    pub(super) fn parse(bytes: &[u8], memo: &Memo) -> Result<Self, String> {
-        Self::read(&Record::from_headers(&String::from_utf8_lossy(bytes))?, memo)
+/// What is known for a key, or else is read now.
+fn found<K, Q, E>(
+    known: &Known<K>,
+    key: &Q,
+    read: impl FnOnce() -> Result<Requirement<Url>, E>,
+) -> Result<Arc<Requirement<Url>>, E>
+where
+    K: Borrow<Q> + for<'q> From<&'q Q> + Eq + Hash,
+    Q: Eq + Hash + ?Sized,
+{
+    if let Some(requirement) = known.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
+        return Ok(Arc::clone(requirement));
     }
+    let requirement = Arc::new(read()?);
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    known.insert(K::from(key), Arc::clone(&requirement));
+    Ok(requirement)
+}
 
+impl Metadata {
     /// Reads the metadata of a distribution that is installed somewhere. The error says what is wrong.
     pub fn of_installed(text: &str) -> Result<Self, String> {
         Self::parse(text.as_bytes(), &Memo::default())
     }
 
-    /// Reads what [`Metadata::to_record`] wrote.
-    pub(super) fn from_record(bytes: &[u8], memo: &Memo) -> Option<Self> {
-        Self::read(&serde_json::from_slice(bytes).ok()?, memo).ok()
-    }
-
-    /// As the store keeps it.
-    pub(super) fn to_record(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&Record {
-            name: self.name.to_string(),
-            version: self.version.to_string(),
-            requires_dist: self.requires_dist.iter().map(ToString::to_string).collect(),
-            requires_python: self.requires_python.as_ref().map(ToString::to_string),
-            provides_extras: self.provides_extras.iter().map(ToString::to_string).collect(),
-        })
-    }
-
-    fn read(record: &Record, memo: &Memo) -> Result<Self, String> {
-        let name = record.name.trim();
-        let version = record.version.trim();
+    /// Reads a `METADATA` file: headers as in mail, up to the first empty line. The error says what is wrong.
+    pub(super) fn parse(bytes: &[u8], memo: &Memo) -> Result<Self, String> {
+        let headers = Fields::of(&String::from_utf8_lossy(bytes))?;
+        let (name, version) = (headers.name.trim(), headers.version.trim());
+        let read =
+            |text: &String| memo.requirement(text).map_err(|error| format!("`{}`: {error}", clipped(text)));
         Ok(Self {
             name: name.parse().map_err(|_| format!("`{}` is not a name", clipped(name)))?,
             version: version.parse().map_err(|_| format!("`{}` is not a version", clipped(version)))?,
-            requires_dist: record
-                .requires_dist
-                .iter()
-                .map(|text| memo.requirement(text).map_err(|error| format!("`{}`: {error}", clipped(text))))
-                .collect::<Result<_, _>>()?,
-            requires_python: match record.requires_python.as_deref().map(str::trim) {
+            requires_dist: headers.requires_dist.iter().map(read).collect::<Result<_, _>>()?,
+            requires_python: match headers.requires_python.as_deref().map(str::trim) {
                 None | Some("") => None,
                 Some(text) => Some(
                     lenient::specifiers(text)
@@ -89,41 +91,88 @@ impl Metadata {
                 ),
             },
             // A name that no requirement can ask for is of no use to anyone.
-            provides_extras: record.provides_extras.iter().filter_map(|extra| extra.parse().ok()).collect(),
+            provides_extras: headers.provides_extras.iter().filter_map(|extra| extra.parse().ok()).collect(),
         })
+    }
+
+    /// As the store keeps it.
+    pub(super) fn to_record(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_text(&mut out, self.name.as_ref());
+        put_version(&mut out, &self.version);
+        out.push(u8::from(self.requires_python.is_some()));
+        if let Some(specifiers) = &self.requires_python {
+            put_specifiers(&mut out, specifiers);
+        }
+        put_number(&mut out, self.provides_extras.len() as u64);
+        self.provides_extras.iter().for_each(|extra| put_text(&mut out, extra.as_ref()));
+        put_number(&mut out, self.requires_dist.len() as u64);
+        let mut packed = Vec::new();
+        for requirement in &self.requires_dist {
+            packed.clear();
+            put_requirement(&mut packed, requirement);
+            put_number(&mut out, packed.len() as u64);
+            out.extend_from_slice(&packed);
+        }
+        let sum = checksum(&out);
+        out.extend_from_slice(&sum);
+        out
+    }
+
+    /// Reads what [`Metadata::to_record`] wrote.
+    pub(super) fn from_record(bytes: &[u8], memo: &Memo) -> Option<Self> {
+        let (bytes, sum) = bytes.split_last_chunk()?;
+        if checksum(bytes) != *sum {
+            return None;
+        }
+        let mut reader = Reader { bytes };
+        let (name, version) = (reader.text()?.parse().ok()?, reader.version()?);
+        let requires_python = if reader.byte()? == 0 { None } else { Some(reader.specifiers()?) };
+        let provides_extras =
+            (0..reader.len()?).map(|_| reader.text()?.parse().ok()).collect::<Option<_>>()?;
+        let mut requires_dist = Vec::with_capacity(reader.len()?);
+        for _ in 0..requires_dist.capacity() {
+            let len = reader.len()?;
+            requires_dist.push(memo.unpacked(reader.take(len)?)?);
+        }
+        Some(Self { name, version, requires_dist, requires_python, provides_extras })
     }
 }
 
-/// The fields as text.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Record {
+/// What tells a record from one that a disk has damaged.
+fn checksum(bytes: &[u8]) -> [u8; 4] {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.sum().to_le_bytes()
+}
+
+/// The fields of a `METADATA` file as text.
+#[derive(Debug, Default)]
+struct Fields {
     name: String,
     version: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     requires_dist: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     requires_python: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     provides_extras: Vec<String>,
 }
 
-impl Record {
-    fn from_headers(text: &str) -> Result<Self, String> {
+impl Fields {
+    fn of(text: &str) -> Result<Self, String> {
         let (mut name, mut version) = (None, None);
-        let mut record = Self::default();
+        let mut fields = Self::default();
         for (key, value) in Headers(text) {
             match key.to_ascii_lowercase().as_str() {
                 "name" => _ = name.get_or_insert(value),
                 "version" => _ = version.get_or_insert(value),
-                "requires-dist" => record.requires_dist.push(value),
-                "requires-python" => _ = record.requires_python.get_or_insert(value),
-                "provides-extra" => record.provides_extras.push(value),
+                "requires-dist" => fields.requires_dist.push(value),
+                "requires-python" => _ = fields.requires_python.get_or_insert(value),
+                "provides-extra" => fields.provides_extras.push(value),
                 _ => {}
             }
         }
-        record.name = name.ok_or("it has no `Name`")?;
-        record.version = version.ok_or("it has no `Version`")?;
-        Ok(record)
+        fields.name = name.ok_or("it has no `Name`")?;
+        fields.version = version.ok_or("it has no `Version`")?;
+        Ok(fields)
     }
 }
 
@@ -210,8 +259,15 @@ mod tests {
              Requires-Dist: d @ https://host.example/d-1-py3-none-any.whl\n",
         )
         .unwrap();
-        let record = metadata.to_record().unwrap();
+        let record = metadata.to_record();
         assert_eq!(Metadata::from_record(&record, &memo), Some(metadata));
-        assert_eq!(Metadata::from_record(b"{}", &memo), None);
+        for broken in [&b"{}"[..], b"", &record[1..], &record[..record.len() - 1]] {
+            assert_eq!(Metadata::from_record(broken, &memo), None);
+        }
+        for at in 0..record.len() {
+            let mut broken = record.clone();
+            broken[at] ^= 0x10;
+            assert_eq!(Metadata::from_record(&broken, &memo), None);
+        }
     }
 }

@@ -25,6 +25,7 @@ mod releases;
 mod settings;
 mod sources;
 mod tail;
+mod typed;
 mod web;
 
 pub use client::{Counters, DEFAULT_INDEX_URL, Index, default_index_url};

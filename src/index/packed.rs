@@ -1,20 +1,24 @@
 //! A project's page in packed form: what the store keeps, and what a resolution works on without reading it again.
 //!
-//! Numbers are LEB128, a text is its length and its bytes:
+//! In terms of [`typed`](super::typed):
 //!
 //! ```text
-//! values of Requires-Python   their number, each a text
-//! versions, ascending         their number; each a text, the number of its files, the length of its block
-//! blocks                      for each version its files: flags, file name, URL, and what the flags announce
+//! table    its length
+//!          values of Requires-Python: their number, each with a byte that tells whether it is readable
+//!          versions, ascending: their number, each with the length of its block
+//! blocks   for each version its files: flags, file name, URL, and what the flags announce
 //! ```
 //!
-//! Versions and `Requires-Python` are read at once, the files of a version when somebody looks at them. Packed bytes come
-//! from disk, so nothing in them is taken for granted: what does not read as it should counts as absent.
+//! The table is read at once, the files of a version when somebody looks at them: a large page stays on disk until then.
+//! What does not read as it should counts as absent.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
@@ -23,6 +27,7 @@ use url::Url;
 
 use super::lenient;
 use super::releases::{CoreMetadata, Files, ReleaseFile, Releases};
+use super::typed::{Reader, put_number, put_specifiers, put_text, put_version};
 use crate::model::{Archive, ArchiveKind, Digest, WheelName};
 
 const SHA256: u8 = 1;
@@ -85,8 +90,8 @@ pub(super) fn pack(name: &PackageName, listed: &[Listed<'_>]) -> Vec<u8> {
     let mut specifiers: Vec<&str> = Vec::new();
     let mut positions = HashMap::new();
     let mut blocks = Vec::with_capacity(listed.len() * 192);
-    let mut table = Vec::new();
-    put_number(&mut table, versions.len() as u64);
+    let mut rows = Vec::new();
+    put_number(&mut rows, versions.len() as u64);
     for (version, files) in &versions {
         let start = blocks.len();
         for file in files {
@@ -100,15 +105,25 @@ pub(super) fn pack(name: &PackageName, listed: &[Listed<'_>]) -> Vec<u8> {
             });
             put_file(&mut blocks, file, requires_python);
         }
-        put_text(&mut table, &version.to_string());
-        put_number(&mut table, files.len() as u64);
-        put_number(&mut table, (blocks.len() - start) as u64);
+        put_version(&mut rows, version);
+        put_number(&mut rows, (blocks.len() - start) as u64);
     }
-    let mut packed = Vec::with_capacity(table.len() + blocks.len() + 256);
-    put_number(&mut packed, specifiers.len() as u64);
-    specifiers.iter().for_each(|text| put_text(&mut packed, text));
-    packed.extend_from_slice(&table);
-    packed.extend_from_slice(&blocks);
+    let mut table = Vec::with_capacity(rows.len() + 256);
+    put_number(&mut table, specifiers.len() as u64);
+    for text in specifiers {
+        match lenient::specifiers(text) {
+            Some(read) => {
+                table.push(1);
+                put_specifiers(&mut table, &read);
+            }
+            None => table.push(0),
+        }
+    }
+    table.append(&mut rows);
+    let mut packed = Vec::with_capacity(table.len() + blocks.len() + 8);
+    put_number(&mut packed, table.len() as u64);
+    packed.append(&mut table);
+    packed.append(&mut blocks);
     packed
 }
 
@@ -144,36 +159,117 @@ fn put_file(out: &mut Vec<u8>, file: &Listed<'_>, requires_python: Option<u64>) 
 /// The schemes that the URLs of an index may have.
 pub(super) const WEB: &[&str] = &["https", "http"];
 
+/// The most pages that are kept open on disk at once: there may be a limit to open files.
+const MOST_OPEN: usize = 256;
+/// As much of a file is read at once: smaller pages whole, of the others the table nearly always.
+const FIRST_READ: usize = 32 << 10;
+
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Packed bytes, in memory or on disk.
+#[derive(Clone)]
+pub(super) enum Bytes {
+    Memory(Arc<Vec<u8>>),
+    Disk(Arc<OpenFile>),
+}
+
+/// A file that stays open, and so the same, whatever takes its place.
+pub(super) struct OpenFile {
+    file: File,
+    len: u64,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Bytes {
+    /// The bytes of a file: left on disk if they are many.
+    pub(super) fn of(file: File) -> std::io::Result<Self> {
+        let len = file.metadata()?.len();
+        let is_large = len > FIRST_READ as u64;
+        if is_large && OPEN.fetch_add(1, Ordering::Relaxed) < MOST_OPEN {
+            return Ok(Self::Disk(Arc::new(OpenFile { file, len })));
+        }
+        if is_large {
+            OPEN.fetch_sub(1, Ordering::Relaxed);
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(Self::Memory(Arc::new(bytes)))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Disk(open) => usize::try_from(open.len).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// The bytes of a range, which must be there; nothing if they are not.
+    pub(super) fn get(&self, range: Range<usize>) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Memory(bytes) => bytes.get(range).map(Cow::Borrowed),
+            Self::Disk(open) => {
+                if range.end > self.len() {
+                    return None;
+                }
+                let mut bytes = vec![0; range.end.checked_sub(range.start)?];
+                let read = open.file.read_exact_at(&mut bytes, range.start as u64);
+                if let Err(error) = &read {
+                    tracing::warn!(%error, "cannot read a page in the store");
+                }
+                read.ok().map(|()| Cow::Owned(bytes))
+            }
+        }
+    }
+
+    /// The first bytes.
+    pub(super) fn head(&self) -> Option<Cow<'_, [u8]>> {
+        self.get(0..self.len().min(FIRST_READ))
+    }
+}
+
 /// Reads what [`pack`] made, which stands in `bytes` from `at` on. A file whose URL has another scheme than `schemes` is
-/// left out.
+/// left out. `head` is the beginning of `bytes`.
 pub(super) fn unpack(
     name: &PackageName,
     index: &Url,
-    (bytes, at): (Arc<Vec<u8>>, usize),
+    (bytes, at): (Bytes, usize),
+    head: &[u8],
     schemes: &'static [&'static str],
 ) -> Option<Releases> {
-    let mut reader = Reader { bytes: bytes.get(at..)? };
-    let count = reader.number()?;
+    let mut reader = Reader { bytes: head.get(at..)? };
+    let table_len = usize::try_from(reader.number()?).ok()?;
+    let table_at = head.len() - reader.bytes.len();
+    let mut start = table_at.checked_add(table_len)?;
+    let table = match head.get(table_at..start) {
+        Some(table) => Cow::Borrowed(table),
+        None => bytes.get(table_at..start)?,
+    };
+    let mut reader = Reader { bytes: &table };
     let mut specifiers = Vec::new();
-    for _ in 0..count {
-        specifiers.push(lenient::specifiers(reader.text()?));
+    for _ in 0..reader.len()? {
+        specifiers.push(if reader.byte()? == 0 { None } else { Some(reader.specifiers()?) });
     }
-    let count = reader.number()?;
-    let mut rows = Vec::new();
-    for _ in 0..count {
-        let version: Version = reader.text()?.parse().ok()?;
-        reader.number()?;
-        rows.push((version, usize::try_from(reader.number()?).ok()?));
-    }
-    let mut start = bytes.len() - reader.bytes.len();
-    let page = Arc::new(Page { name: name.clone(), bytes, specifiers, schemes });
-    let mut versions = BTreeMap::new();
-    for (version, len) in rows {
-        let end = start.checked_add(len).filter(|end| *end <= page.bytes.len())?;
-        let packed = Packed { page: Arc::clone(&page), version: version.clone(), block: start..end };
-        versions.insert(version, Files::packed(packed));
+    let mut rows = Vec::with_capacity(reader.len()?);
+    for _ in 0..rows.capacity() {
+        let version = reader.version()?;
+        let end = start.checked_add(usize::try_from(reader.number()?).ok()?)?;
+        rows.push((version, start..end));
         start = end;
     }
+    if start > bytes.len() {
+        return None;
+    }
+    let page = Arc::new(Page { name: name.clone(), bytes, specifiers, schemes });
+    let files = |(version, block): (Version, Range<usize>)| {
+        let packed = Packed { page: Arc::clone(&page), version: version.clone(), block };
+        (version, Files::packed(packed))
+    };
+    let versions = rows.into_iter().map(files).collect();
     let (elsewhere, earlier_index_first) = (BTreeMap::new(), false);
     Some(Releases { name: name.clone(), index: index.clone(), versions, elsewhere, earlier_index_first })
 }
@@ -181,7 +277,7 @@ pub(super) fn unpack(
 /// The bytes of a page, and what they have in common.
 struct Page {
     name: PackageName,
-    bytes: Arc<Vec<u8>>,
+    bytes: Bytes,
     /// The values of `Requires-Python`; none where one is not readable.
     specifiers: Vec<Option<VersionSpecifiers>>,
     schemes: &'static [&'static str],
@@ -198,7 +294,8 @@ pub(super) struct Packed {
 impl Packed {
     /// Takes the files apart. One that says things that cannot be understood is left out.
     pub(super) fn files(&self) -> Vec<ReleaseFile> {
-        let mut reader = Reader { bytes: self.page.bytes.get(self.block.clone()).unwrap_or_default() };
+        let block = self.page.bytes.get(self.block.clone()).unwrap_or_default();
+        let mut reader = Reader { bytes: &block };
         let mut files = Vec::new();
         while !reader.bytes.is_empty() {
             let Some((file_name, file)) = self.file(&mut reader) else { break };
@@ -319,59 +416,6 @@ fn sdist_version(name: &PackageName, file_name: &str) -> Option<Version> {
     })
 }
 
-/// Appends a number.
-pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// Appends a text.
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_number(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// Reads what the functions above wrote; nothing where the bytes end too early or make no sense.
-pub(super) struct Reader<'b> {
-    pub(super) bytes: &'b [u8],
-}
-
-impl<'b> Reader<'b> {
-    fn take(&mut self, len: usize) -> Option<&'b [u8]> {
-        let (head, rest) = self.bytes.split_at_checked(len)?;
-        self.bytes = rest;
-        Some(head)
-    }
-
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    pub(super) fn number(&mut self) -> Option<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    pub(super) fn text(&mut self) -> Option<&'b str> {
-        let len = usize::try_from(self.number()?).ok()?;
-        std::str::from_utf8(self.take(len)?).ok()
-    }
-
-    pub(super) fn digest(&mut self) -> Option<Digest> {
-        Some(Digest::from_bytes(self.take(32)?.try_into().ok()?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,7 +433,9 @@ mod tests {
     }
 
     fn read(bytes: Vec<u8>) -> Option<Releases> {
-        unpack(&name(), &Url::parse("https://index.example/simple/").unwrap(), (Arc::new(bytes), 0), WEB)
+        let url = Url::parse("https://index.example/simple/").unwrap();
+        let head = &bytes[..bytes.len().min(40)];
+        unpack(&name(), &url, (Bytes::Memory(Arc::new(bytes.clone())), 0), head, WEB)
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Ranges {
 pub(super) fn metadata_key(archive: &Archive) -> Key {
     let mut url = archive.url.clone();
     url.set_query(None);
-    let mut key = KeyHasher::new("metadata/1");
+    let mut key = KeyHasher::new("metadata/2");
     key.text(url.as_str());
     if let Some(sha256) = &archive.sha256 {
         key.add(sha256.as_bytes());
@@ -69,19 +69,17 @@ pub(super) async fn metadata(index: &Index, file: &ReleaseFile, key: &Key) -> Re
     // An archive without a hash may change, so what is known of it is not kept.
     let lasting = file.archive.sha256.is_some();
     if lasting {
-        let (store, memo, key) = (Arc::clone(index.store()), Arc::clone(index.memo()), *key);
-        let stored = blocking(move || {
-            Ok(store.read(METADATA, &key)?.and_then(|bytes| Metadata::from_record(&bytes, &memo)))
-        });
-        if let Some(metadata) = stored.await?.filter(|metadata| agrees(metadata, wheel)) {
+        // Less work than handing it to another thread.
+        let record = index.store().read(METADATA, key)?;
+        let stored = record.and_then(|bytes| Metadata::from_record(&bytes, index.memo()));
+        if let Some(metadata) = stored.filter(|metadata| agrees(metadata, wheel)) {
             return Ok(Arc::new(metadata));
         }
     }
     let bytes = content(index, file, wheel).await?;
     let metadata = Arc::new(understood(&bytes, wheel, index.memo())?);
-    if lasting && let Ok(record) = metadata.to_record() {
-        let (store, key) = (Arc::clone(index.store()), *key);
-        blocking(move || Ok(store.write(METADATA, &key, &record)?)).await?;
+    if lasting {
+        index.store().write(METADATA, key, &metadata.to_record())?;
     }
     Ok(metadata)
 }

@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 
-use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-use super::fragment::Fragment;
-use super::{Error, splice};
+use super::fragment::{Extent, Fragment};
+use super::splice::{self, Splicer};
+use super::tar::Kind;
+use super::{Compression, Error};
+use crate::dist::path_order;
 use crate::model::{Digest, Hasher, HashingReader, Key, KeyHasher};
 use crate::store::{self, Store};
 
@@ -18,7 +20,10 @@ const RECORDS: &str = "layers";
 /// How much is read at a time.
 const CHUNK: usize = 128 * 1024;
 
-/// A layer. Its bytes are those of its pieces and the end of the archive after them.
+/// A layer. Its bytes are those of its head and of its pieces, and the end of the archive after them.
+///
+/// No path may occur twice in a layer: Docker, podman and buildah refuse such ones, directories included. So where there
+/// are several pieces, their directories are left out, and the head has each of them once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Layer {
@@ -32,8 +37,25 @@ pub struct Layer {
     pub size: u64,
     /// How many bytes of tar.
     pub uncompressed_size: u64,
+    /// The directories of all pieces, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
     /// What it is made of, in order.
     pub pieces: Vec<Piece>,
+    /// How it is compressed.
+    #[serde(default, skip_serializing_if = "Compression::is_default")]
+    pub compression: Compression,
+}
+
+/// The members of a layer that hold the directories of its pieces. They are a blob of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Head {
+    /// Their digest.
+    pub digest: Digest,
+    /// How long they are.
+    #[serde(flatten)]
+    pub extent: Extent,
 }
 
 /// A fragment's part in a layer.
@@ -48,25 +70,33 @@ pub struct Piece {
     pub size: u64,
     /// How many bytes of tar.
     pub uncompressed_size: u64,
+    /// How much of its start is left out.
+    #[serde(default)]
+    pub skip: Extent,
 }
 
 impl Layer {
     /// Whether its parts fit together: the key and the sizes are what its pieces make. Says nothing about its bytes.
     pub fn is_consistent(&self) -> bool {
-        let Ok(end) = end_member() else { return false };
-        let total = |first: u64, size: fn(&Piece) -> u64| {
-            self.pieces.iter().try_fold(first, |sum, piece| sum.checked_add(size(piece)))
+        let Ok(end) = self.compression.end() else { return false };
+        let head = self.head.as_ref().map(|head| head.extent).unwrap_or_default();
+        let total = |first: u64, size: fn(&Piece) -> Option<u64>| {
+            self.pieces.iter().try_fold(first, |sum, piece| sum.checked_add(size(piece)?))
         };
         let keys: Vec<Key> = self.pieces.iter().map(|piece| piece.key).collect();
         self.key == layer_key(&keys)
-            && total(end.len() as u64, |piece| piece.size) == Some(self.size)
-            && total(super::tar::END.len() as u64, |piece| piece.uncompressed_size)
-                == Some(self.uncompressed_size)
+            && total((end.len() as u64).saturating_add(head.size), |piece| {
+                piece.size.checked_sub(piece.skip.size)
+            }) == Some(self.size)
+            && total((super::tar::END.len() as u64).saturating_add(head.uncompressed_size), |piece| {
+                piece.uncompressed_size.checked_sub(piece.skip.uncompressed_size)
+            }) == Some(self.uncompressed_size)
     }
 
     /// Whether these are its bytes: reads and decompresses them all.
     pub fn matches(&self, bytes: impl Read) -> bool {
-        let mut members = MultiGzDecoder::new(BufReader::with_capacity(CHUNK, HashingReader::new(bytes)));
+        let bytes = BufReader::with_capacity(CHUNK, HashingReader::new(bytes));
+        let Ok(mut members) = self.compression.decoder(bytes) else { return false };
         // No more than it should be: what decompresses without end is not read to the end.
         let mut tar = HashingReader::new((&mut members).take(self.uncompressed_size.saturating_add(1)));
         let read = io::copy(&mut tar, &mut io::sink());
@@ -85,6 +115,7 @@ impl From<&Fragment> for Piece {
             digest: fragment.digest,
             size: fragment.size,
             uncompressed_size: fragment.uncompressed_size,
+            skip: Extent::default(),
         }
     }
 }
@@ -102,7 +133,9 @@ pub fn layer_key(fragments: &[Key]) -> Key {
 pub fn stored_layer(store: &Store, key: &Key) -> Result<Option<Layer>, Error> {
     let record: Option<Layer> = store.record(RECORDS, key)?;
     Ok(record.filter(|layer| {
-        layer.key == *key && layer.pieces.iter().all(|p| store.blob(&p.digest, Some(p.size)).is_some())
+        layer.key == *key
+            && layer.pieces.iter().all(|piece| store.blob(&piece.digest, Some(piece.size)).is_some())
+            && layer.head.iter().all(|head| store.blob(&head.digest, Some(head.extent.size)).is_some())
     }))
 }
 
@@ -126,34 +159,55 @@ pub fn assemble(store: &Store, fragments: &[Fragment]) -> Result<Layer, Error> {
 
 /// Records the layer of one fragment, which was hashed when the fragment was made.
 pub(super) fn record_single(store: &Store, key: Key, fragment: &Fragment) -> Result<Layer, Error> {
-    let end = end_member()?;
+    let end = fragment.compression.end().map_err(internal)?;
     let layer = Layer {
         key,
         digest: fragment.layer_digest,
         diff_id: fragment.layer_diff_id,
         size: fragment.size + end.len() as u64,
         uncompressed_size: fragment.uncompressed_size + super::tar::END.len() as u64,
+        head: None,
         pieces: vec![fragment.into()],
+        compression: fragment.compression,
     };
     store.put_record(RECORDS, &key, &layer)?;
     Ok(layer)
 }
 
 fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error> {
-    let (mut blob, mut size) = (Hasher::default(), 0);
-    let (mut tar, mut len) = (Hasher::default(), 0);
+    // All are compressed alike: what is not cannot be read.
+    let compression = fragments.first().map(|fragment| fragment.compression).unwrap_or_default();
+    let mut directories = Splicer::new(Vec::new(), compression);
+    for directory in &all_directories(store, fragments)? {
+        directories.gather(&super::tar::header(directory, Kind::Directory)).map_err(internal)?;
+    }
+    let (bytes, mut tar, mut len) = directories.finish().map_err(internal)?;
+    let mut blob = Hasher::default();
+    blob.update(&bytes);
+    let mut size = bytes.len() as u64;
+    let extent = Extent { size, uncompressed_size: len };
+    let head = match size {
+        0 => None,
+        _ => Some(Head { digest: *store.put_blob(&bytes)?.digest(), extent }),
+    };
     let mut buffer = vec![0; CHUNK];
     // A fragment may have no entry at all, and so no member.
     for fragment in fragments.iter().filter(|fragment| fragment.size > 0) {
-        let file = open_piece(store, &fragment.into())?;
-        let mut own = Hasher::default();
-        let tee = Tee { inner: file, hashers: [&mut own, &mut blob] };
-        let mut members = MultiGzDecoder::new(BufReader::with_capacity(CHUNK, tee));
         let damaged = || Error::Damaged { digest: fragment.digest };
+        let mut file = open_piece(store, &fragment.into())?;
+        let mut own = Hasher::default();
+        let skipped = usize::try_from(fragment.head.size).map_err(|_| damaged())?;
+        let mut skipped = vec![0; skipped];
+        file.read_exact(&mut skipped).map_err(|_| damaged())?;
+        own.update(&skipped);
+        let tee = Tee { inner: file, hashers: [&mut own, &mut blob] };
+        let members = compression.decoder(BufReader::with_capacity(CHUNK, tee));
+        let mut members = members.map_err(internal)?;
         let mut tar_len = 0;
-        loop {
+        let mut rest = fragment.size > fragment.head.size;
+        while rest {
             match members.read(&mut buffer) {
-                Ok(0) => break,
+                Ok(0) => rest = false,
                 Ok(n) => {
                     tar.update(&buffer[..n]);
                     tar_len += n as u64;
@@ -163,33 +217,64 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
                 Err(_) => return Err(damaged()),
             }
         }
-        if own.finish() != fragment.digest || tar_len != fragment.uncompressed_size {
+        drop(members);
+        if own.finish() != fragment.digest
+            || tar_len + fragment.head.uncompressed_size != fragment.uncompressed_size
+        {
             return Err(damaged());
         }
-        size += fragment.size;
+        size += fragment.size - fragment.head.size;
         len += tar_len;
     }
-    let ended = splice::ended(blob, size, tar, len).map_err(internal)?;
+    let ended = splice::ended(compression, blob, size, tar, len).map_err(internal)?;
     Ok(Layer {
         key,
         digest: ended.digest,
         diff_id: ended.diff_id,
         size: ended.size,
         uncompressed_size: ended.uncompressed_size,
-        pieces: fragments.iter().map(Piece::from).collect(),
+        head,
+        pieces: fragments.iter().map(|fragment| Piece { skip: fragment.head, ..fragment.into() }).collect(),
+        compression,
     })
+}
+
+/// The directories that the heads of fragments name, each once, parents first.
+fn all_directories(store: &Store, fragments: &[Fragment]) -> Result<Vec<String>, Error> {
+    let mut directories = Vec::new();
+    for fragment in fragments.iter().filter(|fragment| fragment.head.size > 0) {
+        let damaged = |_: io::Error| Error::Damaged { digest: fragment.digest };
+        let head = open_piece(store, &fragment.into())?.take(fragment.head.size);
+        let members = fragment.compression.decoder(BufReader::new(head)).map_err(internal)?;
+        let mut archive = ::tar::Archive::new(members.take(fragment.head.uncompressed_size));
+        for entry in archive.entries().map_err(damaged)? {
+            let path = entry.map_err(damaged)?.path_bytes().into_owned();
+            let path = String::from_utf8(path).map_err(|error| damaged(io::Error::other(error)))?;
+            directories.push(path.trim_end_matches('/').to_owned());
+        }
+    }
+    directories.sort_unstable_by(|a, b| path_order(a, b));
+    directories.dedup();
+    Ok(directories)
 }
 
 /// Opens the compressed bytes of a layer.
 pub fn open(store: &Store, layer: &Layer) -> Result<LayerReader, Error> {
     let mut files = VecDeque::new();
-    for piece in &layer.pieces {
-        files.push_back(open_piece(store, piece)?);
+    if let Some(Head { digest, extent }) = &layer.head {
+        let blob = store.blob(digest, Some(extent.size)).ok_or(Error::Gone { digest: *digest })?;
+        files.push_back(blob.open()?);
     }
-    Ok(LayerReader { files, end: Cursor::new(end_member()?) })
+    for piece in &layer.pieces {
+        let mut file = open_piece(store, piece)?;
+        let seek = file.seek(SeekFrom::Start(piece.skip.size));
+        seek.map_err(|source| store::Error::Io { action: "read", path: "a fragment".into(), source })?;
+        files.push_back(file);
+    }
+    Ok(LayerReader { files, end: Cursor::new(layer.compression.end().map_err(internal)?) })
 }
 
-/// Reads a layer: its pieces in turn, then the end of the archive.
+/// Reads a layer: its head and its pieces in turn, then the end of the archive.
 #[derive(Debug)]
 pub struct LayerReader {
     files: VecDeque<File>,
@@ -213,10 +298,6 @@ fn open_piece(store: &Store, piece: &Piece) -> Result<File, Error> {
         Some(blob) => Ok(blob.open()?),
         None => Err(Error::Gone { digest: piece.digest }),
     }
-}
-
-fn end_member() -> Result<Vec<u8>, Error> {
-    splice::end_member().map_err(internal)
 }
 
 /// Compressing a kilobyte in memory does not fail; if it did, it would be no fault of a file.

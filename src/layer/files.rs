@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::assemble::{Layer, record_single, stored_layer};
 use super::fragment::{self, new_parents};
-use super::splice::{self, Splicer};
+use super::splice::Splicer;
 use super::tar::{self, Kind};
-use super::{Error, layer_key};
+use super::{Compression, Error, layer_key};
 use crate::dist::{path_order, unsafe_path};
 use crate::model::{Digest, Hasher, Key, KeyHasher};
 use crate::store::{self, Store};
@@ -79,19 +79,23 @@ pub enum FileSource {
 }
 
 /// The key of the layer that [`files_layer`] makes of `entries`.
-pub fn files_key(entries: &[FileEntry]) -> Result<Key, Error> {
+pub fn files_key(entries: &[FileEntry], compression: Compression) -> Result<Key, Error> {
     let entries = ordered(entries)?;
     let contents = entries.iter().map(|entry| Content::of(entry)).collect::<Result<Vec<_>, _>>()?;
-    Ok(layer_key(&[piece_key(&entries, &contents)]))
+    Ok(layer_key(&[piece_key(&entries, &contents, compression)]))
 }
 
 /// Makes a layer of `entries`, in whatever order they are given. Its key follows from what is in it, so that a layer
 /// with the same content is found in the store whenever and wherever the files were written; the second value tells
 /// whether it had to be made.
-pub fn files_layer(store: &Store, entries: &[FileEntry]) -> Result<(Layer, bool), Error> {
+pub fn files_layer(
+    store: &Store,
+    entries: &[FileEntry],
+    compression: Compression,
+) -> Result<(Layer, bool), Error> {
     let entries = ordered(entries)?;
     let contents = entries.iter().map(|entry| Content::of(entry)).collect::<Result<Vec<_>, _>>()?;
-    let piece = piece_key(&entries, &contents);
+    let piece = piece_key(&entries, &contents, compression);
     let key = layer_key(&[piece]);
     if let Some(layer) = stored_layer(store, &key)? {
         return Ok((layer, false));
@@ -99,7 +103,7 @@ pub fn files_layer(store: &Store, entries: &[FileEntry]) -> Result<(Layer, bool)
     let blob = store.create_blob()?;
     let path = blob.path().to_owned();
     let write_error = |source| Error::from(store::Error::Io { action: "write", path: path.clone(), source });
-    let mut out = Splicer::new(blob);
+    let mut out = Splicer::new(blob, compression);
     let mut previous = String::new();
     for (entry, content) in entries.iter().zip(&contents) {
         let parent = match entry.kind {
@@ -188,9 +192,9 @@ impl Content {
 }
 
 /// The key of the one fragment of such a layer.
-fn piece_key(entries: &[&FileEntry], contents: &[Content]) -> Key {
+fn piece_key(entries: &[&FileEntry], contents: &[Content], compression: Compression) -> Key {
     let mut key = KeyHasher::new(FORMAT);
-    key.text(splice::PROFILE);
+    key.text(compression.profile());
     for (entry, content) in entries.iter().zip(contents) {
         key.text(&entry.path);
         match &entry.kind {

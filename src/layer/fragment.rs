@@ -8,7 +8,7 @@ use url::Url;
 
 use super::splice::{self, Ended, Splicer};
 use super::tar::{self, Kind};
-use super::{Error, PREFIX};
+use super::{Compression, Error, PREFIX};
 use crate::dist::{
     Archive, Entry, Flaw, Inflater, Layout, Method, Plan, Planned, Sink, Source, Wheel, direct_url_json,
 };
@@ -16,8 +16,8 @@ use crate::model::{Digest, Hasher, Key, KeyHasher, PythonMinor, WheelName};
 use crate::store::{self, Blob, BlobWriter, Store};
 
 /// The version of everything here that decides a fragment's bytes: the install plan with its texts, the order of the
-/// files, the tar headers. The compression has a name of its own, [`splice::PROFILE`].
-const FORMAT: &str = "fragment/1";
+/// files, the tar headers. The compression has a name of its own.
+const FORMAT: &str = "fragment/2";
 pub(super) const RECORDS: &str = "fragments";
 const FILE_RECORDS: &str = "fragment-files";
 
@@ -32,6 +32,8 @@ pub struct WheelInputs<'a> {
     pub python: PythonMinor,
     /// The URL that the requirement itself named, if it did.
     pub direct_url: Option<&'a Url>,
+    /// How it is compressed.
+    pub compression: Compression,
 }
 
 /// A fragment in the store. A layer of this fragment alone needs nothing more to be known.
@@ -54,6 +56,22 @@ pub struct Fragment {
     pub layer_digest: Digest,
     /// The diff ID of that layer.
     pub layer_diff_id: Digest,
+    /// How it is compressed.
+    #[serde(default, skip_serializing_if = "Compression::is_default")]
+    pub compression: Compression,
+    /// The members at its start that hold directories alone. A layer of several fragments has its own instead.
+    #[serde(default)]
+    pub head: Extent,
+}
+
+/// The length of a part, compressed and not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Extent {
+    /// How many compressed bytes.
+    pub size: u64,
+    /// How many bytes of tar.
+    pub uncompressed_size: u64,
 }
 
 /// A file that a fragment puts into the image.
@@ -75,7 +93,7 @@ pub fn fragment_key(inputs: &WheelInputs<'_>) -> Key {
     key.text(&inputs.name.tags()).text(&inputs.python.to_string());
     key.text(&inputs.direct_url.map_or_else(String::new, direct_url_json));
     // No bytecode is put into images yet.
-    key.text(splice::PROFILE).text("bytecode=none");
+    key.text(inputs.compression.profile()).text("bytecode=none");
     key.finish()
 }
 
@@ -90,8 +108,8 @@ pub fn fragment_files(store: &Store, key: &Key) -> Result<Option<Vec<InstalledFi
     Ok(store.record(FILE_RECORDS, key)?)
 }
 
-/// Makes the fragment of a wheel and puts it into the store. Busy with one core until it is done; holds at most two
-/// buffers of 32 MiB.
+/// Makes the fragment of a wheel and puts it into the store. Busy with one core until it is done (zstd frames are
+/// compressed on others meanwhile); holds at most two buffers of 32 MiB and a few frames.
 pub fn build_fragment(store: &Store, wheel: &Blob, inputs: &WheelInputs<'_>) -> Result<Fragment, Error> {
     if wheel.digest() != inputs.sha256 {
         return Err(Error::WrongArchive {
@@ -106,13 +124,17 @@ pub fn build_fragment(store: &Store, wheel: &Blob, inputs: &WheelInputs<'_>) -> 
     let blob = store.create_blob()?;
     let path = blob.path().to_owned();
     let write_error = |source| Error::from(store::Error::Io { action: "write", path: path.clone(), source });
-    let mut builder = Builder::new(wheel.archive(), &plan, blob);
-    builder.all().map_err(|error| match error {
+    let mut builder = Builder::new(wheel.archive(), &plan, Splicer::new(blob, inputs.compression));
+    builder.directories().map_err(write_error)?;
+    let uncompressed_size = builder.out.settle().map_err(write_error)?;
+    let head = Extent { size: builder.out.get_ref().len(), uncompressed_size };
+    builder.files().map_err(|error| match error {
         Stop::Write(source) => write_error(source),
         Stop::Dist(error) => error.into(),
     })?;
     let Builder { out, mut files, .. } = builder;
-    let (fragment, blob) = finish(out, fragment_key(inputs), files.len()).map_err(write_error)?;
+    let (mut fragment, blob) = finish(out, fragment_key(inputs), files.len()).map_err(write_error)?;
+    fragment.head = head;
     blob.finish(Some(&fragment.digest))?;
     // The list first: whoever finds the fragment finds it.
     files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -127,9 +149,10 @@ pub(super) fn finish<'s>(
     key: Key,
     files: usize,
 ) -> io::Result<(Fragment, BlobWriter<'s>)> {
+    let compression = out.compression();
     let (blob, tar, uncompressed_size) = out.finish()?;
     let (hasher, size) = (blob.hasher(), blob.len());
-    let layer: Ended = splice::ended(hasher.clone(), size, tar.clone(), uncompressed_size)?;
+    let layer: Ended = splice::ended(compression, hasher.clone(), size, tar.clone(), uncompressed_size)?;
     let fragment = Fragment {
         key,
         digest: hasher.finish(),
@@ -139,6 +162,8 @@ pub(super) fn finish<'s>(
         files: u32::try_from(files).unwrap_or(u32::MAX),
         layer_digest: layer.digest,
         layer_diff_id: layer.diff_id,
+        compression,
+        head: Extent::default(),
     };
     Ok((fragment, blob))
 }
@@ -172,18 +197,17 @@ struct Builder<'a, W> {
 }
 
 impl<'a, W: io::Write> Builder<'a, W> {
-    fn new(archive: &'a Archive, plan: &'a Plan, out: W) -> Self {
+    fn new(archive: &'a Archive, plan: &'a Plan, out: Splicer<W>) -> Self {
         let mut namesakes = HashMap::new();
         for file in &plan.files {
             *namesakes.entry(file_name(&file.path)).or_default() += 1;
         }
-        Self { archive, plan, namesakes, out: Splicer::new(out), files: Vec::new() }
+        Self { archive, plan, namesakes, out, files: Vec::new() }
     }
 
-    /// Directories, then the files that are compressed here, then the ones that are spliced, each in the plan's order:
-    /// so the small ones stand together and compress well.
-    fn all(&mut self) -> Result<(), Stop> {
-        self.directories()?;
+    /// The files that are compressed here, then the ones that are spliced, each in the plan's order: so the small ones
+    /// stand together and compress well.
+    fn files(&mut self) -> Result<(), Stop> {
         let mut inflater = Inflater::default();
         for splice in [false, true] {
             for file in &self.plan.files {
@@ -200,14 +224,14 @@ impl<'a, W: io::Write> Builder<'a, W> {
             Source::Entry { index, .. } => {
                 let entry = &self.archive.entries()[*index];
                 let namesakes = self.namesakes.get(file_name(&file.path)).copied().unwrap_or(0);
-                entry.method == Method::Deflate && splice::keeps_stream(entry.compressed, namesakes)
+                entry.method == Method::Deflate && self.out.keeps_stream(entry.compressed, namesakes)
             }
             Source::Bytes(_) => false,
         }
     }
 
     /// Every directory that something is in, each once, parents first.
-    fn directories(&mut self) -> Result<(), Stop> {
+    fn directories(&mut self) -> io::Result<()> {
         let plan = self.plan;
         let files = plan.files.iter().map(|file| file.path.rsplit_once('/').map_or("", |(parent, _)| parent));
         let mut needed: Vec<&str> = files.chain(plan.directories.iter().map(String::as_str)).collect();

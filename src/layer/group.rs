@@ -4,7 +4,7 @@
 //! layers; what is large is a layer of its own and is never moved because of something else; and when one small
 //! distribution changes, appears or goes, one group changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::InstalledFile;
 use crate::model::{Digest, PackageName};
@@ -65,46 +65,53 @@ fn bucket(name: &PackageName, groups: usize) -> usize {
     ((u64::from(u32::from_be_bytes([a, b, c, d])) * groups as u64) >> 32) as usize
 }
 
-/// One path that two distributions write with different bytes; the later one wins.
+/// One path that two distributions write; the later one's file stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collision {
     /// The path in the image.
     pub path: String,
-    /// The place of the one whose file is lost.
+    /// The place of the one that is installed first.
     pub first: usize,
     /// The place of the one whose file stays.
     pub second: usize,
+    /// Whether both write the same, so that nothing is lost.
+    pub same: bool,
 }
 
-/// Finds the paths that several of the distributions write differently. `files` are theirs, in installation order.
+/// Finds the paths that several of the distributions write. `files` are theirs, in installation order.
 pub fn collisions(files: &[Vec<InstalledFile>]) -> Vec<Collision> {
     let mut owners: HashMap<&str, (usize, &InstalledFile)> = HashMap::new();
     let mut found = Vec::new();
     for (second, list) in files.iter().enumerate() {
         for file in list {
             let Some((first, other)) = owners.insert(&file.path, (second, file)) else { continue };
-            if (other.sha256, other.executable) != (file.sha256, file.executable) {
-                found.push(Collision { path: file.path.clone(), first, second });
-            }
+            let same = (other.sha256, other.executable) == (file.sha256, file.executable);
+            found.push(Collision { path: file.path.clone(), first, second, same });
         }
     }
     found
 }
 
-/// Joins the groups whose members collide, so that installation order decides which file stays. A joined group takes
-/// the place of the first of them.
-pub fn join_colliding(mut groups: Vec<Vec<usize>>, collisions: &[Collision]) -> Vec<Vec<usize>> {
-    for Collision { first, second, .. } in collisions {
-        let place = |item: &usize| groups.iter().position(|group| group.contains(item));
-        if let (Some(a), Some(b)) = (place(first), place(second))
-            && a != b
-        {
-            let moved = groups.remove(a.max(b));
-            groups[a.min(b)].extend(moved);
-            groups[a.min(b)].sort_unstable();
-        }
+/// Parts those that collide, since no path may occur twice in a layer. They leave their groups for layers above all
+/// others, so that the one that is installed later lies above the other; those that have nothing to do with each other
+/// share these layers, of which there are as many as distributions write one path.
+pub fn part_colliding(groups: Vec<Vec<usize>>, collisions: &[Collision]) -> Vec<Vec<usize>> {
+    let mut pairs: Vec<(usize, usize)> = collisions.iter().map(|c| (c.second, c.first)).collect();
+    pairs.sort_unstable();
+    let mut levels: BTreeMap<usize, usize> = BTreeMap::new();
+    for (second, first) in pairs {
+        // Whatever is below `first` has been seen: pairs come in the order of installation.
+        let above = *levels.entry(first).or_default() + 1;
+        let level = levels.entry(second).or_default();
+        *level = above.max(*level);
     }
-    groups
+    let stay = |group: Vec<usize>| group.into_iter().filter(|item| !levels.contains_key(item)).collect();
+    let mut parted: Vec<Vec<usize>> = groups.into_iter().map(stay).collect();
+    for above in 0..=levels.values().copied().max().unwrap_or(0) {
+        parted.push(levels.iter().filter(|&(_, &level)| level == above).map(|(&item, _)| item).collect());
+    }
+    parted.retain(|group| !group.is_empty());
+    parted
 }
 
 #[cfg(test)]
@@ -153,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_write_one_path_differently_share_a_layer_in_order() {
+    fn those_that_write_one_path_lie_above_each_other_in_order() {
         let file = |path: &str, text: &str| InstalledFile {
             path: path.to_owned(),
             sha256: Digest::of(text.as_bytes()),
@@ -161,11 +168,26 @@ mod tests {
         };
         let files = [
             vec![file("ns/__init__.py", ""), file("a", "1")],
-            vec![file("ns/__init__.py", "")],
+            vec![file("b", "")],
             vec![file("a", "2")],
+            vec![file("ns/__init__.py", ""), file("c", "1")],
+            vec![file("c", "1")],
+            vec![file("a", "2"), file("d", "")],
         ];
         let found = collisions(&files);
-        assert_eq!(found, [Collision { path: "a".to_owned(), first: 0, second: 2 }]);
-        assert_eq!(join_colliding(vec![vec![2], vec![1], vec![0]], &found), [vec![0, 2], vec![1]]);
+        let collision =
+            |path: &str, first, second, same| Collision { path: path.to_owned(), first, second, same };
+        assert_eq!(
+            found,
+            [
+                collision("a", 0, 2, false),
+                collision("ns/__init__.py", 0, 3, true),
+                collision("c", 3, 4, true),
+                collision("a", 2, 5, true),
+            ]
+        );
+        let groups = vec![vec![2, 3], vec![1, 4, 5], vec![0]];
+        assert_eq!(part_colliding(groups.clone(), &found), [vec![1], vec![0], vec![2, 3], vec![4, 5]]);
+        assert_eq!(part_colliding(groups.clone(), &[]), groups);
     }
 }

@@ -1,7 +1,7 @@
 //! Fragments and layers: deterministic tar, the gzip splice, grouping.
 //!
-//! A *fragment* is a distribution's files as tar entries, compressed as whole gzip members. A *layer* is fragments laid
-//! end to end, with the end-of-archive member after them. Since gzip members may be concatenated, a fragment is made
+//! A *fragment* is a distribution's files as tar entries, compressed as whole gzip members (or zstd frames). A *layer* is fragments laid
+//! end to end, with the end-of-archive member after them. Since these may be concatenated, a fragment is made
 //! once and serves every layer it is ever part of; a layer is not stored at all, but read from its fragments.
 //!
 //! ```text
@@ -14,6 +14,7 @@
 //! Everything is a pure function of its inputs: the same bytes on every machine, with any number of jobs.
 
 mod assemble;
+mod compression;
 mod error;
 mod files;
 mod fragment;
@@ -21,21 +22,21 @@ mod group;
 mod splice;
 mod tar;
 mod writer;
+mod zstd;
 
-pub use assemble::{Layer, LayerReader, Piece, assemble, layer_key, open, stored_layer};
+pub use assemble::{Head, Layer, LayerReader, Piece, assemble, layer_key, open, stored_layer};
+pub use compression::Compression;
 pub use error::Error;
 pub use files::{FileEntry, FileKind, FileSource, files_key, files_layer};
 pub use fragment::{
-    Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key, stored_fragment,
+    Extent, Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key,
+    stored_fragment,
 };
-pub use group::{Collision, Item, collisions, group, join_colliding};
+pub use group::{Collision, Item, collisions, group, part_colliding};
 pub use writer::{Attributes, EntryWriter, entries_key};
 
 /// Where the environment is in the image, without the leading `/`.
 pub const PREFIX: &str = "opt/venv";
-
-/// The media type of every layer made here.
-pub const MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// The modification time of everything in a layer: 1980-01-02 00:00 UTC. Zip files cannot say a date before 1980, and
 /// programs that pack what is installed fail on one; the second day is past that limit in every time zone.

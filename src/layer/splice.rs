@@ -1,4 +1,4 @@
-//! The gzip splice: tar in gzip members, with deflate streams that exist already taken over as they are.
+//! Tar, compressed: the gzip splice, which takes over deflate streams that exist already as they are, and zstd frames.
 //!
 //! What is compressed here is compressed in one call over a buffer whose limits follow from the content alone, so
 //! that the bytes do not depend on how the input arrived. The library, its version, the level and the limits belong to
@@ -8,7 +8,8 @@ use std::io::{self, Write};
 
 use libdeflater::{CompressionLvl, Compressor};
 
-use super::tar;
+use super::zstd::{FRAME, Frames};
+use super::{Compression, tar};
 use crate::model::{Digest, Hasher};
 
 /// Entries whose deflate stream is at least this long are spliced; members of their own would make shorter ones larger.
@@ -30,30 +31,49 @@ pub(super) const PROFILE: &str =
 /// The header of a spliced member: no name, no time, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// Whether an entry keeps its deflate stream of `compressed` bytes, where `namesakes` entries have its name.
-pub(super) fn keeps_stream(compressed: u64, namesakes: u32) -> bool {
-    compressed >= if namesakes >= ALIKE { ALIKE_THRESHOLD } else { THRESHOLD }
-}
-
-/// Writes tar as gzip members.
+/// Writes tar as gzip members or zstd frames.
 pub(super) struct Splicer<W> {
     out: W,
-    compressor: Compressor,
+    packer: Packer,
     gathered: Vec<u8>,
-    packed: Vec<u8>,
     tar: Hasher,
     len: u64,
 }
 
+/// Compresses what was gathered.
+enum Packer {
+    Gzip { compressor: Compressor, packed: Vec<u8> },
+    Zstd(Frames),
+}
+
 impl<W: Write> Splicer<W> {
-    pub fn new(out: W) -> Self {
-        Self {
-            out,
-            compressor: compressor(),
-            gathered: Vec::new(),
-            packed: Vec::new(),
-            tar: Hasher::default(),
-            len: 0,
+    pub fn new(out: W, compression: Compression) -> Self {
+        let packer = match compression {
+            Compression::Gzip => Packer::Gzip { compressor: compressor(), packed: Vec::new() },
+            Compression::Zstd => Packer::Zstd(Frames::new()),
+        };
+        Self { out, packer, gathered: Vec::new(), tar: Hasher::default(), len: 0 }
+    }
+
+    /// How the tar is compressed.
+    pub fn compression(&self) -> Compression {
+        match self.packer {
+            Packer::Gzip { .. } => Compression::Gzip,
+            Packer::Zstd(_) => Compression::Zstd,
+        }
+    }
+
+    /// Whether an entry shall keep its deflate stream of `compressed` bytes, where `namesakes` entries have its name.
+    pub fn keeps_stream(&self, compressed: u64, namesakes: u32) -> bool {
+        let threshold = if namesakes >= ALIKE { ALIKE_THRESHOLD } else { THRESHOLD };
+        self.compression() == Compression::Gzip && compressed >= threshold
+    }
+
+    /// How much is gathered before it is compressed.
+    fn limit(&self) -> usize {
+        match self.packer {
+            Packer::Gzip { .. } => GATHER,
+            Packer::Zstd(_) => FRAME,
         }
     }
 
@@ -71,11 +91,12 @@ impl<W: Write> Splicer<W> {
 
     fn collect(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.len += bytes.len() as u64;
+        let limit = self.limit();
         while !bytes.is_empty() {
-            let (now, rest) = bytes.split_at(bytes.len().min(GATHER - self.gathered.len()));
+            let (now, rest) = bytes.split_at(bytes.len().min(limit - self.gathered.len()));
             self.gathered.extend_from_slice(now);
             bytes = rest;
-            if self.gathered.len() == GATHER {
+            if self.gathered.len() == limit {
                 self.flush()?;
             }
         }
@@ -106,9 +127,23 @@ impl<W: Write> Splicer<W> {
         self.out.write_all(&(size as u32).to_le_bytes())
     }
 
+    /// Writes out all that was gathered, as members of its own. Gives the length of the tar stream so far.
+    pub fn settle(&mut self) -> io::Result<u64> {
+        self.flush()?;
+        if let Packer::Zstd(frames) = &mut self.packer {
+            frames.drain(&mut self.out)?;
+        }
+        Ok(self.len)
+    }
+
+    /// The writer.
+    pub fn get_ref(&self) -> &W {
+        &self.out
+    }
+
     /// Writes out what is left. Gives the writer, the hash of the tar stream so far, and its length.
     pub fn finish(mut self) -> io::Result<(W, Hasher, u64)> {
-        self.flush()?;
+        self.settle()?;
         Ok((self.out, self.tar, self.len))
     }
 
@@ -116,9 +151,14 @@ impl<W: Write> Splicer<W> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        compress(&mut self.compressor, &self.gathered, &mut self.packed)?;
-        self.gathered.clear();
-        self.out.write_all(&self.packed)
+        match &mut self.packer {
+            Packer::Gzip { compressor, packed } => {
+                compress(compressor, &self.gathered, packed)?;
+                self.gathered.clear();
+                self.out.write_all(packed)
+            }
+            Packer::Zstd(frames) => frames.push(std::mem::take(&mut self.gathered), &mut self.out),
+        }
     }
 }
 
@@ -134,10 +174,10 @@ fn compress(compressor: &mut Compressor, bytes: &[u8], packed: &mut Vec<u8>) -> 
     Ok(())
 }
 
-/// The member that ends a layer: the end of the tar archive.
-pub(super) fn end_member() -> io::Result<Vec<u8>> {
+/// Compresses `bytes` as one gzip member.
+pub(super) fn compress_whole(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut packed = Vec::new();
-    compress(&mut compressor(), &tar::END, &mut packed)?;
+    compress(&mut compressor(), bytes, &mut packed)?;
     Ok(packed)
 }
 
@@ -150,8 +190,14 @@ pub(super) struct Ended {
 }
 
 /// Ends a layer whose compressed bytes and whose tar have been hashed so far.
-pub(super) fn ended(mut blob: Hasher, size: u64, mut tar: Hasher, len: u64) -> io::Result<Ended> {
-    let end = end_member()?;
+pub(super) fn ended(
+    compression: Compression,
+    mut blob: Hasher,
+    size: u64,
+    mut tar: Hasher,
+    len: u64,
+) -> io::Result<Ended> {
+    let end = compression.end()?;
     blob.update(&end);
     tar.update(&tar::END);
     Ok(Ended {

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::Error;
 use super::fragment::{self, Fragment, RECORDS};
-use super::splice::{self, Splicer};
+use super::splice::Splicer;
 use super::tar::{self, Kind};
+use super::{Compression, Error};
 use crate::dist::unsafe_path;
 use crate::model::{Key, KeyHasher};
 use crate::store::{self, BlobWriter, Store};
@@ -34,9 +34,12 @@ impl Attributes {
     }
 }
 
+/// These are parts of a base, which does not depend on how the images on top of it are compressed.
+const COMPRESSION: Compression = Compression::Gzip;
+
 /// The key of a fragment whose entries follow from what `content` names.
 pub fn entries_key(content: &Key) -> Key {
-    KeyHasher::new(FORMAT).text(&content.to_string()).text(splice::PROFILE).finish()
+    KeyHasher::new(FORMAT).text(&content.to_string()).text(COMPRESSION.profile()).finish()
 }
 
 /// Writes a fragment entry by entry, in the order in which they shall be unpacked. Nothing is in the store before
@@ -56,7 +59,7 @@ impl<'s> EntryWriter<'s> {
     pub fn create(store: &'s Store, key: Key) -> Result<Self, Error> {
         let blob = store.create_blob()?;
         let path = blob.path().to_owned();
-        Ok(Self { store, out: Splicer::new(blob), path, key, files: 0, open: None })
+        Ok(Self { store, out: Splicer::new(blob, COMPRESSION), path, key, files: 0, open: None })
     }
 
     /// A directory.

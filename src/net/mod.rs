@@ -1,10 +1,14 @@
 //! One HTTP client for indexes and registries: TLS with the system's roots, proxies from the environment, bounded
 //! connections, a time-out on every wait, retry with back-off, counters.
 
+mod pace;
+
+pub(crate) use pace::Pace;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::RETRY_AFTER;
@@ -68,6 +72,12 @@ pub enum Error {
         url: String,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// The answer comes so slowly that it would not end.
+    #[error("the answer from {url} comes too slowly")]
+    TooSlow {
+        /// What was asked for.
+        url: String,
     },
     /// The network is not to be used.
     #[error("{url} is needed, but --offline was given")]
@@ -198,7 +208,11 @@ impl Client {
         // Fails only if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
-            http: build(&roots, |builder| builder.read_timeout(READ_TIMEOUT))?,
+            http: build(&roots, |builder| {
+                let builder = builder.read_timeout(READ_TIMEOUT);
+                // Reading the system's roots takes longer than a small project takes to lock.
+                if offline { builder.tls_certs_only([]) } else { builder }
+            })?,
             uploads: Arc::default(),
             roots,
             permits: Arc::new(Semaphore::new(CONCURRENT_REQUESTS)),
@@ -298,20 +312,32 @@ impl Client {
     /// The body of an answer, at most `limit` bytes of it.
     pub async fn bytes(&self, mut response: Response, limit: u64) -> Result<Bytes, Error> {
         let url = redacted(response.url());
-        let mut body = BytesMut::new();
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) => {
-                    self.counters.add_received(chunk.len() as u64);
-                    if body.len() as u64 + chunk.len() as u64 > limit {
-                        return Err(Error::TooLarge { url, limit });
-                    }
-                    body.extend_from_slice(&chunk);
-                }
-                Ok(None) => return Ok(body.freeze()),
-                Err(source) => return Err(Error::Transport { url, source: source.without_url() }),
+        let (mut body, mut pace) = (BytesMut::new(), Pace::default());
+        while let Some(chunk) = self.chunk(&mut response, &mut pace).await? {
+            if body.len() as u64 + chunk.len() as u64 > limit {
+                return Err(Error::TooLarge { url, limit });
             }
+            body.extend_from_slice(&chunk);
         }
+        Ok(body.freeze())
+    }
+
+    /// The next piece of an answer's body, if it does not come too slowly.
+    pub(crate) async fn chunk(
+        &self,
+        response: &mut Response,
+        pace: &mut Pace,
+    ) -> Result<Option<Bytes>, Error> {
+        let start = Instant::now();
+        let next = tokio::time::timeout(pace.patience(), response.chunk()).await;
+        let chunk =
+            next.map_err(|_| Error::TooSlow { url: redacted(response.url()) })?.map_err(|source| {
+                Error::Transport { url: redacted(response.url()), source: source.without_url() }
+            })?;
+        let len = chunk.as_ref().map_or(0, Bytes::len);
+        pace.note(len, start.elapsed());
+        self.counters.add_received(len as u64);
+        Ok(chunk)
     }
 }
 

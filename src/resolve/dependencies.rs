@@ -43,7 +43,7 @@ pub(crate) fn active<'m>(
             Some(instead) if belongs_to(requirement, extra) => (false, instead),
             Some(_) => (false, &[]),
         };
-        own.then_some(requirement).into_iter().chain(instead.iter().map(|one| &one.pep508))
+        own.then_some(requirement.as_ref()).into_iter().chain(instead.iter().map(|one| &one.pep508))
     })
 }
 

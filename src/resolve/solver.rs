@@ -89,7 +89,9 @@ impl Solver<'_> {
                     for (package, set) in &dependencies.packages {
                         self.see(package, set);
                     }
-                    self.conditional.extend(dependencies.conditional);
+                    for name in dependencies.conditional {
+                        self.require_conditionally(&mut state, name);
+                    }
                     let packages = dependencies.packages;
                     match state.add_package_version_dependencies(package, version, versions, packages) {
                         Some(conflict) => self.count(&state, package, &conflict),
@@ -194,6 +196,17 @@ impl Solver<'_> {
             Class::Ordinary
         };
         self.priorities.see(name, class);
+    }
+
+    /// Notes that a distribution is required under a condition. It may be decided already.
+    fn require_conditionally(&mut self, state: &mut State<Provider>, name: PackageName) {
+        let base = state.package_store.alloc(Package::Base(name.clone()));
+        if let Some(Term::Positive(set)) = state.partial_solution.term_intersection_for_package(base)
+            && set.as_singleton().is_some()
+        {
+            self.priorities.see(&name, Class::Pinned);
+        }
+        self.conditional.insert(name);
     }
 
     /// Notes that a package is decided. What is required under a condition keeps its version from then on, as far as the

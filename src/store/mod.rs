@@ -139,6 +139,16 @@ impl Store {
         }
     }
 
+    /// The file of a record, open for reading, if there is one.
+    pub fn open_record(&self, kind: &str, key: &Key) -> Result<Option<File>, Error> {
+        let path = self.record_path(kind, key);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
     /// Writes a record, whole or not at all.
     pub fn write(&self, kind: &str, key: &Key, bytes: &[u8]) -> Result<(), Error> {
         let (mut file, temporary) = self.temporary()?;

@@ -88,7 +88,7 @@ impl MemoryIndex {
         let metadata = Arc::new(Metadata {
             name: package.clone(),
             version: parsed.clone(),
-            requires_dist,
+            requires_dist: requires_dist.into_iter().map(Arc::new).collect(),
             requires_python: requires_python.clone(),
             provides_extras,
         });

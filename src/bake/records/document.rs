@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::seal::CacheKey;
-use crate::layer::{self, Layer};
+use crate::layer::{Compression, Layer};
 use crate::model::Digest;
 
 /// The largest config that stands in the manifest as well. Manifests end at 4 MiB.
@@ -44,11 +44,13 @@ pub struct Part {
     pub digest: Digest,
     pub diff_id: Digest,
     pub size: u64,
+    pub compression: Compression,
 }
 
 impl From<&Layer> for Part {
     fn from(layer: &Layer) -> Self {
-        Self { digest: layer.digest, diff_id: layer.diff_id, size: layer.size }
+        let &Layer { digest, diff_id, size, compression, .. } = layer;
+        Self { digest, diff_id, size, compression }
     }
 }
 
@@ -86,7 +88,10 @@ impl Document {
         }
         let layers: Vec<_> = parts
             .iter()
-            .map(|part| json!({"mediaType": layer::MEDIA_TYPE, "digest": part.digest, "size": part.size}))
+            .map(|part| {
+                let media_type = part.compression.media_type();
+                json!({"mediaType": media_type, "digest": part.digest, "size": part.size})
+            })
             .collect();
         let mut manifest = json!({
             "schemaVersion": 2,
@@ -112,7 +117,7 @@ pub struct Head {
     pub config: (Digest, u64),
     /// The config, if it stands in the manifest.
     pub inline: Option<Vec<u8>>,
-    layers: Vec<(Digest, u64)>,
+    layers: Vec<(Digest, u64, Compression)>,
     seal: Option<String>,
 }
 
@@ -139,7 +144,11 @@ impl Head {
         if config.media_type != CONFIG_TYPE || config.size > MAX_CONFIG {
             return Err(Malformed::Wrong("its config is none of an image, or too large"));
         }
-        if layers.len() > MAX_PARTS || layers.iter().any(|layer| layer.media_type != layer::MEDIA_TYPE) {
+        let known = layers.iter().take(MAX_PARTS).filter_map(|layer| {
+            Some((layer.digest, layer.size, Compression::of_media_type(&layer.media_type)?))
+        });
+        let known: Vec<_> = known.collect();
+        if known.len() != layers.len() {
             return Err(Malformed::Wrong("its layers are too many, or of another kind"));
         }
         let inline = match config.data {
@@ -149,9 +158,8 @@ impl Head {
                 Some(bytes.map_err(|_| Malformed::Wrong("the config in the manifest is not Base64"))?)
             }
         };
-        let layers = layers.iter().map(|layer| (layer.digest, layer.size)).collect();
         let seal = annotations.remove(SEAL);
-        Ok(Self { config: (config.digest, config.size), inline, layers, seal })
+        Ok(Self { config: (config.digest, config.size), inline, layers: known, seal })
     }
 
     /// Whether whoever holds `key` wrote this record, with this config, for this tag.
@@ -179,7 +187,8 @@ impl Head {
             return Err(Malformed::Wrong("its config has another number of layers than its manifest"));
         }
         let parts = self.layers.iter().zip(diff_ids);
-        let parts = parts.map(|(&(digest, size), diff_id)| Part { digest, diff_id, size });
+        let parts =
+            parts.map(|(&(digest, size, compression), diff_id)| Part { digest, diff_id, size, compression });
         Ok((record, parts.collect()))
     }
 }
@@ -190,7 +199,8 @@ mod tests {
 
     fn part(text: &str) -> Part {
         let digest = Digest::of(text.as_bytes());
-        Part { digest, diff_id: Digest::of(digest.as_bytes()), size: text.len() as u64 }
+        let compression = if text.len() > 1 { Compression::Zstd } else { Compression::Gzip };
+        Part { digest, diff_id: Digest::of(digest.as_bytes()), size: text.len() as u64, compression }
     }
 
     #[test]
@@ -225,7 +235,8 @@ mod tests {
         let bare = json!({"rootfs": {"diff_ids": []}, "bakehouse.record": 1}).to_string();
         let config =
             json!({"mediaType": CONFIG_TYPE, "digest": Digest::of(bare.as_bytes()), "size": bare.len()});
-        let layers = json!([{"mediaType": layer::MEDIA_TYPE, "digest": part("a").digest, "size": 1}]);
+        let layers =
+            json!([{"mediaType": Compression::Gzip.media_type(), "digest": part("a").digest, "size": 1}]);
         let head = Head::parse(json!({"config": config, "layers": layers}).to_string().as_bytes()).unwrap();
         assert!(head.record::<u32>(bare.as_bytes()).is_err(), "fewer diff IDs than layers");
     }

@@ -40,11 +40,11 @@ const REPOSITORY: &str = "bakehouse-cache";
 pub struct EnvironmentRecord {
     /// From the lowest up, the skeleton last.
     pub layers: Vec<Layer>,
-    /// The paths that several of its distributions write differently.
+    /// The paths that several of its distributions write.
     pub collisions: Vec<Clash>,
 }
 
-/// A path that two distributions of an environment write with different bytes.
+/// A path that two distributions of an environment write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clash {
     /// The path in the image.
@@ -53,6 +53,9 @@ pub struct Clash {
     pub first: Key,
     /// The fragment whose file stays.
     pub second: Key,
+    /// Whether both write the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub same: bool,
 }
 
 /// What is known of a layer of distributions.

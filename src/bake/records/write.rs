@@ -16,7 +16,7 @@ use crate::bake::context::Context;
 use crate::bake::report::LayerOrigin;
 use crate::bake::{Error, with_causes};
 use crate::base::{Base, Contents};
-use crate::layer::{self, Layer};
+use crate::layer::{self, Compression, Layer};
 use crate::model::{Digest, Key};
 use crate::registry::{self, Repository};
 
@@ -61,7 +61,9 @@ impl Records {
         let write = async {
             let tar = [0; 1024];
             let size = EMPTY_LAYER.len() as u64;
-            let part = Part { digest: Digest::of(&EMPTY_LAYER), diff_id: Digest::of(&tar), size };
+            let compression = Compression::Gzip;
+            let part =
+                Part { digest: Digest::of(&EMPTY_LAYER), diff_id: Digest::of(&tar), size, compression };
             let open = || Ok(Box::new(&EMPTY_LAYER[..]) as _);
             self.repository.push_blob(&part.digest, size, None, open).await?;
             self.put(&base_tag(key), contents, &[part]).await

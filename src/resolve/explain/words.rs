@@ -168,7 +168,8 @@ impl<'f> Words<'f> {
             let text = plain(&requirement.pep508);
             format!("{text} ({})", requirement.origin)
         });
-        format!("you require {}", told.collect::<Vec<_>>().join(" and "))
+        let none = if set.is_empty() { ", which no version satisfies" } else { "" };
+        format!("you require {}{none}", told.collect::<Vec<_>>().join(" and "))
     }
 
     /// The user's requirements that ask for exactly this; the first is enough where several say the same.
@@ -306,9 +307,10 @@ fn bounds(set: &VersionSet) -> String {
             }
         })
         .collect();
+    let more = if set.iter().nth(RUNS).is_some() { " and others" } else { "" };
     match &told[..] {
         [] => " (contradictory)".to_owned(),
-        told => told.join(" or "),
+        told => format!("{}{more}", told.join(" or ")),
     }
 }
 
