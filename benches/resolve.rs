@@ -78,6 +78,7 @@ fn solve(directory: &Path, packages: &str, offline: bool) -> Option<(usize, Dura
         overrides: &[],
         target,
         preferences: &none.0,
+        installed: &BTreeMap::new(),
         hashes: &none.1,
         options: Options::default(),
     };

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bakehouse::model::Digest;
-use bakery::{LIBC, PYTHON, World, layers, script, unpack, write_layout};
+use bakery::{LIBC, PYTHON, World, debian_layout, layers, musl_layout, script, unpack, write_layout};
 use registry::Registry;
 use serde_json::{Value, json};
 use wheel::WheelBuilder;
@@ -176,7 +176,7 @@ fn what_umoci_made_is_a_base() {
 }
 
 #[test]
-fn a_musl_base_gets_wheels_for_musl() {
+fn a_musl_base_gets_wheels_for_musl_layout() {
     let world = world();
     let musl = ("lib/ld-musl-x86_64.so.1", "\x7fELF\0musl libc (x86_64)\nVersion %s\n\x001.2.4\0\0", 0o755);
     write_layout(&world.path("base"), &[PYTHON, musl]);
@@ -399,6 +399,27 @@ fn a_hostile_base_is_refused() {
     let member = gzip(&zeros);
     (0..2000).for_each(|_| bomb.extend_from_slice(&member));
     refused(&hand.entry(&hand.image("amd64", &[(bomb, diff_id, "+gzip")])), 30);
+    // Indexes in indexes, one that is its own child, and one of more than anybody can want.
+    let mut nested = hand.image("amd64", &[(bytes.clone(), diff_id, "")]);
+    for _ in 0..10 {
+        let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [nested]});
+        nested = hand.json(OCI_INDEX, &index);
+    }
+    refused(&hand.entry(&nested), 10);
+    let entry = json!({"mediaType": OCI_MANIFEST, "digest": diff_id, "size": 1, "platform": {"os": "linux", "architecture": "mips"}});
+    let huge = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": vec![entry; 40_000]});
+    refused(&hand.entry(&hand.json(OCI_INDEX, &huge)), 10);
+    // A path without end, a name without end, documents nested without end.
+    let deeper: String = "d/".repeat(2000);
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(0);
+    header.set_mode(0o755);
+    builder.append_data(&mut header, format!("{deeper}python3.11"), &b""[..]).unwrap();
+    refused(&hand.entry(&hand.image("amd64", &[plain(builder.into_inner().unwrap())])), 30);
+    let brackets = "[".repeat(100_000);
+    refused(&hand.entry(&hand.blob(OCI_MANIFEST, brackets.as_bytes())), 10);
+    refused(&hand.entry(&hand.blob(OCI_INDEX, brackets.as_bytes())), 10);
     // Another blob under the layer's name.
     let image = hand.image("amd64", &[(bytes.clone(), diff_id, "")]);
     let base = hand.entry(&image);
@@ -416,18 +437,34 @@ fn a_hostile_base_is_refused() {
     refused(&hand.entry(&hand.json(OCI_MANIFEST, &chart)), 10);
 }
 
-#[test]
-#[ignore = "works on a whole Debian"]
-fn what_is_baked_on_a_base_of_others_runs() {
+/// A project whose distribution tells which environment it runs in.
+fn hello() -> World {
     let mut world = World::plain(&["hello"]);
     let module = "import sys\n\ndef main():\n    print(sys.prefix, sys.version_info[:2])\n";
     let wheel = WheelBuilder::new("hello", "1.0").file("hello.py", module);
     world.publish(wheel.entry_points("[console_scripts]\nhello = hello:main\n").build());
-    let debian = bakery::debian_layout();
+    world
+}
+
+/// Bakes on a base whose interpreter is at `python`, and runs what was baked as a user who is not root.
+fn runs(world: &World, base: &str, python: &str) {
+    assert_eq!(interpreter(world, base, &["--user", "1000"]), python, "{base}");
+    let root = world.path("bundle/rootfs");
+    let run = |arguments: &[&str]| bakery::in_root(&root, Some("1000:0"), arguments);
+    assert_eq!(run(&["/opt/venv/bin/hello"]), "/opt/venv (3, 11)\n", "{base}");
+    let write = "import os; open('/app/x', 'w'); open('/tmp/x', 'w'); open('/home/bakehouse/x', 'w'); print(os.getuid())";
+    let uid = run(&["/opt/venv/bin/python", "-c", write]);
+    assert!(!bakery::is_root() || uid == "1000\n", "{uid}");
+}
+
+#[test]
+#[ignore = "works on a whole Debian"]
+fn what_is_baked_on_a_base_by_umoci_runs() {
+    let world = hello();
     // umoci makes a layer that moves the interpreter, takes files away and leaves links behind.
     let made = world.path("made");
     let image = format!("{}:base", made.display());
-    tool("skopeo", &["copy", "-q", &format!("oci:{}", debian.display()), &format!("oci:{image}")]);
+    tool("skopeo", &["copy", "-q", &format!("oci:{}", debian_layout().display()), &format!("oci:{image}")]);
     let bundle = world.path("made-bundle");
     let rootless: &[&str] = if bakery::is_root() { &[] } else { &["--rootless"] };
     let name = bundle.display().to_string();
@@ -442,26 +479,107 @@ fn what_is_baked_on_a_base_of_others_runs() {
     fs::remove_dir_all(root.join("usr/share/zoneinfo")).unwrap();
     script(&root.join("usr/local/bin/python3.12"), "#!/bin/sh\nexit 1\n");
     tool("umoci", &["repack", "--image", &image, &name]);
+    runs(&world, &format!("oci:{image}"), "/usr/local/bin/python3.11");
+}
 
-    assert_eq!(
-        interpreter(&world, &format!("oci:{image}"), &["--user", "1000"]),
-        "/usr/local/bin/python3.11"
+#[test]
+#[ignore = "works on a whole Debian"]
+fn what_is_baked_on_a_base_by_buildah_runs() {
+    let (world, registry) = (hello(), Registry::start());
+    let buildah = Buildah::new(&world);
+    let container = buildah.run(&["from", &format!("oci:{}", debian_layout().display())]);
+    let root = PathBuf::from(buildah.run(&["mount", &container]));
+    fs::remove_file(root.join("usr/bin/python3")).unwrap();
+    fs::create_dir_all(root.join("opt/own/bin")).unwrap();
+    fs::rename(root.join("usr/bin/python3.11"), root.join("opt/own/bin/python3.11")).unwrap();
+    symlink("../../opt/own/bin/python3.11", root.join("usr/bin/python3.11")).unwrap();
+    symlink("/usr/bin/python3.11", root.join("usr/bin/python3")).unwrap();
+    // An interpreter outside the prefix of its library is told where that is.
+    buildah.run(&[
+        "config",
+        "--env",
+        "PYTHONHOME=/usr",
+        "--user",
+        "nobody",
+        "--workingdir",
+        "/srv",
+        &container,
+    ]);
+    buildah.run(&["commit", "-q", "--format", "docker", &container, "made"]);
+    let docker = format!("{}/others/made:1", registry.address());
+    buildah.run(&["push", "-q", "--tls-verify=false", "made", &format!("docker://{docker}")]);
+    buildah.run(&["push", "-q", "made", &format!("docker-archive:{}", world.path("made.tar").display())]);
+    for base in [docker, format!("docker-archive:{}", world.path("made.tar").display())] {
+        assert_eq!(interpreter(&world, &base, &["--user", "1000"]), "/opt/own/bin/python3.11", "{base}");
+        let root = world.path("bundle/rootfs");
+        let run = ["/usr/bin/env", "PYTHONHOME=/usr", "/opt/venv/bin/hello"];
+        assert_eq!(bakery::in_root(&root, Some("1000:0"), &run), "/opt/venv (3, 11)\n");
+    }
+}
+
+#[test]
+#[ignore = "works on a whole Debian"]
+fn what_is_baked_on_many_layers_with_whiteouts_and_links_runs() {
+    use tar::EntryType::{Directory, Link, Regular, Symlink};
+    let world = hello();
+    let mut tars = vec![
+        tar(&[
+            (Regular, "opt/a/bin/python3.12", "", b"\x7fELF 3.12.0\0"),
+            (Regular, "opt/b/bin/python3.13", "", b"\x7fELF 3.13.0\0"),
+            (Regular, "opt/c/bin/python3.10", "", b"\x7fELF 3.10.0\0"),
+        ]),
+        tar(&[
+            (Regular, "opt/.wh.a", "", b""),
+            (Directory, "opt/b/", "", b""),
+            (Regular, "opt/b/.wh..wh..opq", "", b""),
+            (Link, "usr/local/bin/python3.11", "usr/bin/python3.11", b""),
+            (Regular, "usr/bin/.wh.python3", "", b""),
+        ]),
+        tar(&[
+            (Symlink, "usr/bin/python3", "/etc/alternatives/python3", b""),
+            (Symlink, "etc/alternatives/python3", "../../usr/local/bin/python3.11", b""),
+            (Symlink, "srv/data", "../var/lib", b""),
+        ]),
+    ];
+    let base = world.path("many");
+    let own = fs::read_to_string(debian_layout().join("index.json")).unwrap();
+    let own: Value = serde_json::from_str(&own).unwrap();
+    let manifest = own["manifests"][0]["digest"].as_str().unwrap().replace("sha256:", "blobs/sha256/");
+    let manifest: Value = serde_json::from_slice(&fs::read(debian_layout().join(manifest)).unwrap()).unwrap();
+    let layers = manifest["layers"].as_array().unwrap().len();
+    tars.extend((layers + tars.len()..120).map(|i| tar(&[(Regular, &format!("etc/layer{i}"), "", b"x")])));
+    bakery::add_layers(&debian_layout(), &base, &tars);
+    let base = format!("oci:{}", base.display());
+    // Hard links are one interpreter, by the first of its names.
+    let found = interpreter(&world, &base, &[]);
+    runs(&world, &base, &found);
+    bakery::in_root(&world.path("bundle/rootfs"), None, &["/bin/ls", "/etc/layer119"]);
+    assert_eq!(interpreter(&world, &base, &["--python", "3.10"]), "/opt/c/bin/python3.10");
+    world.fail(
+        &["build", "--base", &base, "--python", "3.12", "--upgrade"],
+        10,
+        &["Python 3.12", "`--python 3.10` or `--python 3.11`"],
     );
+}
+
+#[test]
+#[ignore = "compiles a Python against musl, and uses the real index"]
+fn what_is_baked_on_a_musl_base_runs() {
+    let world = World::plain(&["markupsafe", "pyyaml"]);
+    let out = world.path("out");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bakehouse"));
+    command.arg("build").arg(world.project()).arg("--base").arg(format!("oci:{}", musl_layout().display()));
+    command.arg("--output").arg(format!("oci:{}", out.display()));
+    command.arg("--cache-dir").arg(world.path("store")).args(["--user", "1000", "--format", "json"]);
+    let ran = bakery::run(&mut command);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let lock = fs::read_to_string(world.project().join("pylock.toml")).unwrap();
+    assert!(lock.contains("musllinux_1_") && !lock.contains("manylinux"), "{lock}");
+    assert!(lock.contains("libc = \"musl-1.2\""), "{lock}");
+    unpack(&out, "project:latest", &world.path("bundle"));
+    let program = "import sys, markupsafe._speedups, yaml._yaml, yaml\n\
+                   print(sys.prefix, sys.implementation._multiarch, yaml.load('a: [1, 2]', yaml.CSafeLoader), markupsafe.escape('<'))";
     let root = world.path("bundle/rootfs");
-    let (program, arguments): (_, &[&str]) = if bakery::is_root() {
-        ("chroot", &["--userspec=1000:0"])
-    } else {
-        ("unshare", &["--map-root-user", "chroot"])
-    };
-    let output =
-        Command::new(program).args(arguments).arg(&root).args(["/opt/venv/bin/hello"]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "/opt/venv (3, 11)\n", "{output:?}");
-    let write = "open('/app/x', 'w').write('x'); import os; print(os.getcwd())";
-    let output = Command::new(program)
-        .args(arguments)
-        .arg(&root)
-        .args(["/opt/venv/bin/python", "-c", write])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = bakery::in_root(&root, Some("1000:0"), &["/opt/venv/bin/python", "-c", program]);
+    assert_eq!(said, "/opt/venv x86_64-linux-musl {'a': [1, 2]} &lt;\n");
 }

@@ -19,7 +19,7 @@ mod wheel;
 
 use std::process::Command;
 
-use bakery::{LIBC, PYTHON, World, layers, run, unpack, write_index_layout};
+use bakery::{LIBC, PYTHON, World, conforms, layers, run, unpack, write_index_layout};
 use registry::Registry;
 use serde_json::{Value, json};
 use wheel::WheelBuilder;
@@ -66,6 +66,7 @@ fn every_destination_is_read_by_every_tool() {
         let arguments = ["build", "--base", &base, "--push", &push, "--user", "1000", "--tag", "v1"];
         let ran = run(world.command(&[&arguments[..], more].concat()).env("SOURCE_DATE_EPOCH", "1700000000"));
         assert_eq!(ran.code, 0, "{}", ran.stderr);
+        conforms(more);
         ran.report
     };
     let report = build(&["--output", &oci, "--output", &archive, "--output", &docker]);

@@ -64,6 +64,7 @@ fn inputs<'a>(requirements: &'a [Requirement], hashes: &'a BTreeMap<PackageName,
         options: "",
         indexes: &[],
         sources: &[],
+        base: &[],
     }
 }
 

@@ -253,6 +253,43 @@ fn a_registry_gets_the_index_under_the_tag_and_the_images_under_tags_of_their_ow
 }
 
 #[test]
+fn a_tag_is_resolved_once_and_what_it_stood_for_is_recorded() {
+    let (world, registry) = (world(), Registry::start());
+    let base = format!("{}/others/base:moving", registry.address());
+    let layout = format!("oci:{}", world.path("base").display());
+    let target = format!("docker://{base}");
+    tool("skopeo", &["copy", "-q", "--all", "--dest-tls-verify=false", &layout, &target]);
+    let out = world.path("out");
+    let output = format!("oci:{}", out.display());
+    let build = |platform: &str, store: &str| {
+        let store = world.path(store).display().to_string();
+        let arguments = ["build", "--base", &base, "--platform", platform, "--output", &output];
+        world.succeed(&[&arguments[..], &["--cache-dir", &store]].concat())
+    };
+    let requests = |report: &Value| report["transfer"]["registryRequests"].as_u64().unwrap();
+    let one = requests(&build("linux/amd64", "one"));
+    let report = build(BOTH, "both");
+    // For the second platform a manifest, a config and a layer more, and not the tag again.
+    assert_eq!(requests(&report), one + 3, "{}", report["transfer"]);
+    let text = lock(&world);
+    for platform in report["images"][0]["platforms"].as_array().unwrap() {
+        let digest = platform["baseDigest"].as_str().unwrap();
+        assert!(text.contains(&format!("name = \"{base}\"\ndigest = \"{digest}\"")), "{text}");
+        let config = document(&out, &platform["digest"])["config"]["digest"].clone();
+        let labels = document(&out, &config)["config"]["Labels"].clone();
+        assert_eq!(labels["org.opencontainers.image.base.digest"], digest);
+        assert_eq!(labels["org.opencontainers.image.base.name"], *base);
+    }
+    // A base on this machine has a digest and no name that others could use.
+    let report = world.succeed(&["build", "--output", &output, "--upgrade"]);
+    let platform = &report["images"][0]["platforms"][0];
+    let config = document(&out, &platform["digest"])["config"]["digest"].clone();
+    let labels = document(&out, &config)["config"]["Labels"].clone();
+    assert_eq!(labels["org.opencontainers.image.base.digest"], platform["baseDigest"]);
+    assert_eq!(labels["org.opencontainers.image.base.name"], Value::Null);
+}
+
+#[test]
 fn what_cannot_be_for_several_platforms_says_so() {
     let world = world();
     let output = format!("docker-archive:{}", world.path("a.tar").display());

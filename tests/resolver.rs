@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use bakehouse::index::Metadata;
 use bakehouse::model::{Digest, ExitCode, Origin, PackageName, Requirement, Target, Version};
 use bakehouse::resolve::{self, Error, Options, PrereleaseMode, Request, Resolution, Strategy};
 
@@ -19,6 +21,7 @@ struct Ask {
     overrides: Vec<Requirement>,
     preferences: BTreeMap<PackageName, Version>,
     hashes: BTreeMap<PackageName, Vec<Digest>>,
+    installed: BTreeMap<PackageName, Arc<Metadata>>,
     options: Options,
 }
 
@@ -48,6 +51,18 @@ impl Ask {
         self
     }
 
+    /// Something is there already, by its metadata.
+    fn with_installed(mut self, name: &str, version: &str, more: &str) -> Self {
+        let metadata = Metadata::of_installed(&format!("Name: {name}\nVersion: {version}\n{more}")).unwrap();
+        self.installed.insert(metadata.name.clone(), Arc::new(metadata));
+        self
+    }
+
+    /// What is there already and serves, as `name==version`.
+    fn served(&self, index: &MemoryIndex) -> Vec<String> {
+        self.on(index).installed.iter().map(|(name, version)| format!("{name}=={version}")).collect()
+    }
+
     fn try_on(&self, index: &MemoryIndex) -> Result<Resolution, Error> {
         let request = Request {
             requirements: &self.requirements,
@@ -60,6 +75,7 @@ impl Ask {
             },
             preferences: &self.preferences,
             hashes: &self.hashes,
+            installed: &self.installed,
             options: self.options,
         };
         resolve::resolve(&request, index)
@@ -436,4 +452,71 @@ fn the_same_request_gives_the_same_answer() {
     let first = ask.on(&index);
     assert_eq!(ask.pins(&index), ["a==1", "b==1", "c==1"]);
     assert!((0..10).all(|_| ask.on(&index) == first));
+}
+
+#[test]
+fn what_is_installed_and_satisfies_is_not_pinned() {
+    let index = MemoryIndex::of(&[("torch 2.2", &["numpy>=2"]), ("numpy 1.26", &[]), ("numpy 2.0", &[])]);
+    let there = |requirements: &[&str]| {
+        Ask::of(requirements).with_installed("torch", "2.1+cu121", "Requires-Dist: numpy\n")
+    };
+    // Its own requirements count: what it lacks is installed.
+    let ask = there(&["torch>=2"]);
+    assert_eq!(
+        (ask.pins(&index), ask.served(&index)),
+        (vec!["numpy==2.0".into()], vec!["torch==2.1+cu121".into()])
+    );
+    assert!(
+        index.asked.lock().unwrap().iter().all(|file| !file.starts_with("torch")),
+        "nobody asks for its file"
+    );
+    assert_eq!(
+        there(&["torch==2.1"]).served(&index),
+        ["torch==2.1+cu121"],
+        "a local version is that version"
+    );
+    let ask = there(&["torch>=2.2"]);
+    assert_eq!(
+        (ask.pins(&index), ask.served(&index)),
+        (vec!["numpy==2.0".into(), "torch==2.2".into()], vec![])
+    );
+    // It goes before the pins of an old lock, and what nobody requires does not count.
+    assert_eq!(there(&["torch"]).preferring("torch", "2.2").served(&index), ["torch==2.1+cu121"]);
+    assert_eq!(there(&["numpy"]).served(&index), Vec::<String>::new());
+    // A constraint and an override speak of it as of all others; a hash and a URL ask for an archive.
+    assert_eq!(there(&["torch"]).constrained(&["torch!=2.1"]).pins(&index).len(), 2);
+    assert_eq!(there(&["torch"]).overridden(&["torch>=2.2"]).pins(&index).len(), 2);
+    let mut hashed = there(&["torch"]);
+    hashed.hashes.insert("torch".parse().unwrap(), vec![Digest::of(b"other")]);
+    assert!(hashed.try_on(&index).is_err());
+}
+
+#[test]
+fn what_is_installed_gives_way_where_it_does_not_fit_the_rest() {
+    let index = MemoryIndex::of(&[
+        ("torch 2.2", &["numpy>=2"]),
+        ("numpy 1.26", &[]),
+        ("numpy 2.0", &[]),
+        ("plot 1.0", &["numpy>=2"]),
+    ]);
+    let ask = Ask::of(&["torch", "plot"]).with_installed("torch", "2.1", "Requires-Dist: numpy<2\n");
+    assert_eq!(ask.pins(&index), ["numpy==2.0", "plot==1.0", "torch==2.2"]);
+    // Between two published versions: what is learned of one says nothing about it.
+    let index = MemoryIndex::of(&[("a 1.0", &["gone"]), ("a 3.0", &["gone"]), ("b 1.0", &[])]);
+    let ask = Ask::of(&["a<3", "b"]).with_installed("a", "2.0", "Requires-Dist: b\n");
+    assert_eq!((ask.pins(&index), ask.served(&index)), (vec!["b==1.0".into()], vec!["a==2.0".into()]));
+}
+
+#[test]
+fn what_is_installed_needs_no_index() {
+    let index = MemoryIndex::of(&[("b 1.0", &[])]);
+    // Its extras count, what it once took from a URL is what is there, and an unknown package is no error.
+    let more = "Provides-Extra: gpu\nRequires-Dist: b ; extra == 'gpu'\nRequires-Dist: own @ https://host.example/own.zip\n";
+    let ask = Ask::of(&["private[gpu]"]).with_installed("private", "1", more).with_installed("own", "7", "");
+    assert_eq!(ask.pins(&index), ["b==1.0"]);
+    assert_eq!(ask.served(&index), ["own==7", "private==1"]);
+    let alone = Ask::of(&["private"]).with_installed("private", "1", more);
+    assert!(alone.error(&index).to_string().contains("own from a URL"), "{}", alone.error(&index));
+    let newer = Ask::of(&["private>1"]).with_installed("private", "1", "");
+    assert!(newer.error(&index).to_string().contains("private"), "{}", newer.error(&index));
 }

@@ -58,6 +58,7 @@ fn resolved(requirements: &[Requirement]) -> Resolution {
         target: target(),
         preferences: &none.0,
         hashes: &none.1,
+        installed: &BTreeMap::new(),
         options: Options::default(),
     };
     let start = Instant::now();
@@ -111,6 +112,7 @@ fn pip_and_uv_install_from_the_lock() {
         target: target(),
         options: "",
         sources: &[],
+        base: &[],
         indexes: &[],
     };
     let path = directory.path().join("pylock.toml");

@@ -142,6 +142,7 @@ fn complaint(scenario: &Scenario) -> Option<String> {
             target: scenario.target,
             preferences: &none.0,
             hashes: &none.1,
+            installed: &BTreeMap::new(),
             options: scenario.options,
         },
         &scenario.index,

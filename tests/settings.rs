@@ -101,6 +101,111 @@ fn what_is_said_nearer_to_the_component_goes_first() {
     assert_eq!(etl["WorkingDir"], "/app/flows/etl");
 }
 
+/// A file of the project and the table in it, from what is nearest to a component to what is farthest; the flags go before.
+const PLACES: [(&str, &str); 5] = [
+    ("obproject.toml", "bakehouse.components.etl"),
+    ("pyproject.toml", "tool.bakehouse.components.\"flow/etl\""),
+    ("flows/etl/pyproject.toml", "tool.bakehouse"),
+    ("obproject.toml", "bakehouse"),
+    ("pyproject.toml", "tool.bakehouse"),
+];
+
+/// Says all that can be said, in some of the places, each with its number.
+fn say(world: &World, places: &[usize]) {
+    let mut files = BTreeMap::from([
+        ("obproject.toml", "project = \"shop\"\n".to_owned()),
+        ("pyproject.toml", "[project]\nname = \"shop\"\ndependencies = []\n".to_owned()),
+        ("flows/etl/pyproject.toml", String::new()),
+    ]);
+    // A table goes before those inside it.
+    let mut places = places.to_vec();
+    places.sort_by_key(|&place| PLACES[place].1.len());
+    for place in places {
+        let (file, table) = PLACES[place];
+        let text = format!(
+            "[{table}]\nuser = 5{place}\nworkdir = \"/w{place}\"\nenv = {{ V = \"{place}\", V{place} = \"x\" }}\n\
+             labels = {{ l = \"{place}\", l{place} = \"x\" }}\nentrypoint = [\"e{place}\"]\ncmd = [\"c{place}\"]\n\
+             expose = [7{place}]\nstop-signal = \"1{place}\"\n"
+        );
+        files.get_mut(file).unwrap().push_str(&text);
+    }
+    files.iter().for_each(|(file, text)| world.write(file, text));
+}
+
+/// Everything of a config that can be said, as it is where `place` goes first.
+fn check(config: &Value, place: usize, all: &[usize]) {
+    let env = variables(config);
+    let config = &config["config"];
+    assert_eq!(config["User"], format!("5{place}"));
+    assert_eq!(config["WorkingDir"], format!("/w{place}"));
+    assert_eq!(config["Entrypoint"], json!([format!("e{place}")]));
+    assert_eq!(config["Cmd"], json!([format!("c{place}")]));
+    assert_eq!(config["StopSignal"], format!("1{place}"));
+    assert_eq!(config["Labels"]["l"], format!("{place}"));
+    assert_eq!(env["V"], format!("{place}"));
+    // Variables, labels and ports add up.
+    for one in all {
+        assert_eq!(
+            (&config["Labels"][format!("l{one}")], env[&format!("V{one}")].as_str()),
+            (&json!("x"), "x")
+        );
+        assert_eq!(config["ExposedPorts"][format!("7{one}/tcp")], json!({}));
+    }
+}
+
+#[test]
+fn every_setting_can_be_said_in_every_place_and_the_nearest_counts() {
+    let world = world();
+    let flags = [
+        "-c",
+        "etl",
+        "--user",
+        "59",
+        "--workdir",
+        "/w9",
+        "--env",
+        "V=9",
+        "--env",
+        "V9=x",
+        "--label",
+        "l=9",
+        "--label",
+        "l9=x",
+        "--entrypoint",
+        "[\"e9\"]",
+        "--cmd",
+        "[\"c9\"]",
+        "--expose",
+        "79",
+        "--stop-signal",
+        "19",
+    ];
+    say(&world, &[0, 1, 2, 3, 4]);
+    check(&configs(&world, &flags)["etl"], 9, &[0, 1, 2, 3, 4, 9]);
+    for place in 0..PLACES.len() {
+        say(&world, &[place]);
+        check(&configs(&world, &["-c", "etl"])["etl"], place, &[place]);
+        let rest: Vec<usize> = (place..PLACES.len()).collect();
+        say(&world, &rest);
+        check(&configs(&world, &["-c", "etl"])["etl"], place, &rest);
+    }
+    // A deployment's config.yml goes before what is said for all, and after what is said for it.
+    say(&world, &[3]);
+    world.write(
+        "deployments/api/config.yml",
+        "name: api\nport: 7\nenvironment:\n  V: config\ncommands:\n  - serve\n",
+    );
+    let api = &configs(&world, &["-c", "api"])["api"];
+    assert_eq!((variables(api)["V"].as_str(), &api["config"]["Cmd"]), ("config", &json!(["serve"])));
+    assert_eq!(api["config"]["ExposedPorts"], json!({"7/tcp": {}, "73/tcp": {}}));
+    world.write(
+        "deployments/api/pyproject.toml",
+        "[tool.bakehouse]\nenv = { V = \"own\" }\ncmd = [\"own\"]\n",
+    );
+    let api = &configs(&world, &["-c", "api"])["api"];
+    assert_eq!((variables(api)["V"].as_str(), &api["config"]["Cmd"]), ("own", &json!(["own"])));
+}
+
 #[test]
 fn flags_go_before_everything_and_nothing_said_changes_nothing() {
     let world = world();
@@ -199,6 +304,99 @@ fn the_base_knows_its_users() {
         10,
         &["no user `miller`", "root, baker, ghost"],
     );
+}
+
+#[test]
+fn a_group_may_be_named_as_the_base_names_it() {
+    let world = world();
+    let base = world.path("with-groups");
+    let files = [
+        PYTHON,
+        LIBC,
+        ("etc/passwd", "baker:x:1500:1501:Baker:/:/bin/sh\n", 0o644),
+        ("etc/group", "root:x:0:\nstaff:x:50:baker\nodd\n", 0o644),
+    ];
+    write_layout(&base, &files);
+    let base = format!("oci:{}", base.display());
+    for (user, owner) in [
+        ("baker", "1500:1501"),
+        ("baker:staff", "1500:50"),
+        ("1500:staff", "1500:50"),
+        ("2000:root", "2000:0"),
+        ("baker:77", "1500:77"),
+    ] {
+        world.write("obproject.toml", &format!("project = \"shop\"\n[bakehouse]\nuser = \"{user}\"\n"));
+        let (layout, report) = build(&world, &["-c", "etl", "--base", &base]);
+        assert_eq!(owned(&layout, &report)["app/flows/etl"], format!("775 {owner}"), "{user}");
+    }
+    world.fail(
+        &["build", "--base", &base, "--user", "baker:wheel"],
+        10,
+        &["no group `wheel`", "root, staff"],
+    );
+}
+
+#[test]
+fn a_directory_behind_a_link_of_the_base_is_made_where_the_link_leads() {
+    use tar::EntryType::{Directory, Symlink};
+    let world = world();
+    let mut layer = tar::Builder::new(Vec::new());
+    for (kind, path, target) in [
+        (Directory, "data/volumes", ""),
+        (Directory, "var/tmp", ""),
+        (Directory, "var/home", ""),
+        (Symlink, "srv", "data/volumes"),
+        (Symlink, "tmp", "/var/tmp"),
+        (Symlink, "home", "../var/home"),
+        (Symlink, "loop", "loop"),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(0);
+        if target.is_empty() {
+            layer.append_data(&mut header, path, &b""[..]).unwrap();
+        } else {
+            layer.append_link(&mut header, path, target).unwrap();
+        }
+    }
+    let linked = world.path("linked");
+    bakery::add_layers(&world.base(), &linked, &[layer.into_inner().unwrap()]);
+    let base = format!("oci:{}", linked.display());
+    let arguments = ["-c", "etl", "--base", &base, "--user", "1000", "--workdir", "/srv/work/day"];
+    let (layout, report) = build(&world, &arguments);
+    let own = "775 1000:0";
+    let expected = [("data/volumes/work/day", own), ("var/home/bakehouse", own), ("var/tmp", "1777 0:0")];
+    let expected = expected.map(|(path, owner)| (path.to_owned(), owner.to_owned()));
+    assert_eq!(owned(&layout, &report), BTreeMap::from(expected));
+    assert_eq!(configs(&world, &arguments)["etl"]["config"]["WorkingDir"], "/srv/work/day");
+    bakery::unpack(&layout, "etl:latest", &world.path("bundle"));
+    let root = world.path("bundle/rootfs");
+    assert!(fs::symlink_metadata(root.join("srv")).unwrap().is_symlink());
+    assert!(root.join("data/volumes/work/day").is_dir());
+}
+
+#[test]
+fn a_link_that_gives_way_to_a_directory_of_ours_is_told() {
+    let world = world();
+    let mut layer = tar::Builder::new(Vec::new());
+    for (kind, path, target) in
+        [(tar::EntryType::Directory, "usr/opt", ""), (tar::EntryType::Symlink, "opt", "usr/opt")]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(0);
+        if target.is_empty() {
+            layer.append_data(&mut header, path, &b""[..]).unwrap();
+        } else {
+            layer.append_link(&mut header, path, target).unwrap();
+        }
+    }
+    bakery::add_layers(&world.base(), &world.path("linked"), &[layer.into_inner().unwrap()]);
+    let base = format!("oci:{}", world.path("linked").display());
+    let report = world.succeed(&["build", "--base", &base]);
+    assert!(report["warnings"].to_string().contains("/opt leads to /usr/opt in the base image"), "{report}");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flate2::bufread::MultiGzDecoder;
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -123,7 +122,8 @@ fn oci(
     archive.finish()
 }
 
-/// What `docker load` reads: uncompressed layers by their diff IDs, configs, and the list of images.
+/// What `docker load` reads: layers, configs, and the list of images. Layers are in it as they are, packed by gzip or not at
+/// all, both of which every reader knows; those in newer compressions are unpacked.
 fn docker(path: &Path, images: &[Finished], store: &Store) -> Result<u64, registry::Error> {
     let mut archive = ArchiveWriter::create(path)?;
     let mut list = Vec::new();
@@ -132,23 +132,29 @@ fn docker(path: &Path, images: &[Finished], store: &Store) -> Result<u64, regist
     for image in images {
         let kinds = layer_kinds(&image.image.manifest.bytes, &image.image.config.bytes);
         let config = &image.image.config;
+        let members = image.layers.iter().zip(kinds).map(|(blob, (diff_id, media_type))| {
+            let unpack = media_type.ends_with("zstd");
+            let digest = if unpack { diff_id } else { blob.digest };
+            let suffix = if media_type.ends_with("gzip") { ".tar.gz" } else { ".tar" };
+            (digest.hex() + suffix, (digest, blob, unpack))
+        });
+        let members: Vec<_> = members.collect();
         list.push(json!({
             "Config": format!("{}.json", config.digest.hex()),
             "RepoTags": names(&image.name, &image.tags),
-            "Layers": kinds.iter().map(|(diff_id, _)| layer_name(diff_id)).collect::<Vec<_>>(),
+            "Layers": members.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         }));
         configs.insert(config.digest, &config.bytes);
-        let blobs = image.layers.iter().zip(kinds);
-        layers.extend(blobs.map(|(blob, (diff_id, media_type))| (diff_id, (blob, media_type))));
+        layers.extend(members);
     }
     archive.bytes("manifest.json", Value::from(list).to_string().as_bytes())?;
     for (digest, bytes) in configs {
         archive.bytes(&format!("{}.json", digest.hex()), bytes)?;
     }
-    for (diff_id, (blob, media_type)) in layers {
-        let reader = uncompressed(blob, &media_type, store);
+    for (name, (digest, blob, unpack)) in layers {
+        let reader = if unpack { unpacked(blob, store) } else { open(blob, store) };
         let mut reader = reader.map_err(|error| failed(path, error))?;
-        archive.file(&layer_name(&diff_id), &diff_id, &mut reader)?;
+        archive.file(&name, &digest, &mut reader)?;
     }
     archive.finish()
 }
@@ -156,10 +162,6 @@ fn docker(path: &Path, images: &[Finished], store: &Store) -> Result<u64, regist
 /// `NAME:TAG`, for every tag.
 fn names(name: &str, tags: &[String]) -> Vec<String> {
     tags.iter().map(|tag| format!("{name}:{tag}")).collect()
-}
-
-fn layer_name(diff_id: &Digest) -> String {
-    format!("{}.tar", diff_id.hex())
 }
 
 /// The diff ID and the media type of each layer, from documents that were made here.
@@ -174,16 +176,10 @@ fn layer_kinds(manifest: &[u8], config: &[u8]) -> Vec<(Digest, String)> {
     kinds.collect()
 }
 
-/// A layer's tar.
-fn uncompressed(blob: &Blob, media_type: &str, store: &Store) -> io::Result<Box<dyn Read>> {
+/// The tar of a layer that is packed by Zstandard.
+fn unpacked(blob: &Blob, store: &Store) -> io::Result<Box<dyn Read + Send>> {
     let bytes = BufReader::with_capacity(128 * 1024, open(blob, store)?);
-    Ok(if media_type.ends_with("gzip") {
-        Box::new(MultiGzDecoder::new(bytes))
-    } else if media_type.ends_with("zstd") {
-        Box::new(zstd::Decoder::with_buffer(bytes)?)
-    } else {
-        Box::new(bytes)
-    })
+    Ok(Box::new(zstd::Decoder::with_buffer(bytes)?))
 }
 
 fn failed(path: &Path, source: io::Error) -> registry::Error {

@@ -9,11 +9,12 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::code::Parts;
+use super::environments::Names;
 use super::fragments::Fragments;
 use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
-use super::{Error, Event, Freshness, Goal, Options, Progress, resolving};
+use super::{Error, Event, Freshness, Goal, Options, Progress, Run, resolving};
 use crate::build::{self, Builders};
 use crate::index::Index;
 use crate::layer::InstalledFile;
@@ -47,6 +48,8 @@ pub struct Context<'a> {
     /// How to resolve.
     pub resolve_options: resolve::Options,
     pub registries: Registries,
+    /// What the names of bases stand for in this run.
+    pub names: &'a Names,
     /// Counts what is read of base images apart from what is sent.
     pub base_registries: Registries,
     /// Reads Debian's packages.
@@ -74,13 +77,8 @@ const DELIVERIES: usize = 6;
 
 impl<'a> Context<'a> {
     /// Opens the store and sets up the clients.
-    pub fn new(
-        options: &'a Options,
-        goal: Goal,
-        project: &'a Project,
-        code: CodeReader<'a>,
-        progress: &'a dyn Progress,
-    ) -> Result<Self, Error> {
+    pub fn new(run: &'a Run<'a>, project: &'a Project, code: CodeReader<'a>) -> Result<Self, Error> {
+        let &Run { options, goal, progress, ref names } = run;
         let store = Arc::new(Store::open(&options.cache_dir)?);
         let client = net::Client::trusting(options.offline, &options.resolving.certificates)?;
         let registries = Registries::new(client.counting_apart(), options.plain_http);
@@ -108,6 +106,7 @@ impl<'a> Context<'a> {
             code,
             parts: Parts::default(),
             solved: Solved::default(),
+            names,
             base_registries: registries.counting_apart(),
             debian: client.counting_apart(),
             records: Records::new(options, &cache_registries)?,

@@ -1,17 +1,19 @@
 //! Which components are meant, and what each of their environments is built on: its base, its Python, its target.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::try_join;
 use tokio::sync::oneshot;
 
 use super::context::Context;
+use super::foundation::Installed;
 use super::report::Report;
 use super::{Error, Event, Goal, ahead, debian, interpreter};
 use crate::base::interpreter::Interpreter;
-use crate::base::{self, Base, Contents, Python, Source};
+use crate::base::{self, Base, Contents, Found, Python, Source};
 use crate::model::{Key, Libc, Platform, PythonMinor, Target, Warning};
 use crate::project::{self, Component, Environment, Project, Unreadable};
+use crate::registry::Manifest;
 
 /// The C library that wheels are chosen for where no base tells.
 const DEFAULT_LIBC: Libc = Libc::Glibc { major: 2, minor: 28 };
@@ -26,6 +28,10 @@ pub struct Unit<'p> {
     pub base: Option<Arc<Base>>,
     /// The interpreter.
     pub python: Option<Python>,
+    /// Whether the environment lets what is installed for that interpreter be imported.
+    pub open: bool,
+    /// What is installed for it, where that counts.
+    pub installed: Installed,
     /// The interpreter in a layer of its own, where the base lacks it; `python` is that then.
     pub interpreter: Option<Arc<Interpreter>>,
     pub target: Target,
@@ -125,6 +131,7 @@ pub async fn prepare<'p>(
     report: &mut Report,
 ) -> Result<Vec<Unit<'p>>, Error> {
     let mut bases: Vec<(Source, Platform, Arc<Base>)> = Vec::new();
+    let mut found: Vec<(Source, Found)> = Vec::new();
     let mut units = Vec::new();
     for &component in components {
         for environment in component.environments.iter().filter(|one| one.conda.is_none()) {
@@ -138,7 +145,10 @@ pub async fn prepare<'p>(
                             Source::Debian { suite } => {
                                 debian::open(context, suite, platform, report).await?
                             }
-                            source => open(context, source, platform, components).await?,
+                            source => {
+                                let found = find(context, source, &mut found).await?;
+                                open(context, found, platform, components).await?
+                            }
                         };
                         let base = Arc::new(base);
                         bases.push((source.clone(), platform, Arc::clone(&base)));
@@ -172,15 +182,53 @@ fn same_python(units: &[Unit<'_>]) -> Result<(), Error> {
     }
 }
 
+/// What the names of bases stand for. A run asks once, so that all its images stand on the same, those of other projects
+/// included.
+#[derive(Default)]
+pub struct Names(Mutex<Vec<(Source, Manifest)>>);
+
+impl Names {
+    fn get(&self, source: &Source) -> Option<Manifest> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(known, _)| known == source).map(|(_, manifest)| manifest.clone())
+    }
+
+    fn remember(&self, source: &Source, manifest: Option<&Manifest>) {
+        if let Some(manifest) = manifest.filter(|_| self.get(source).is_none()) {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            known.push((source.clone(), manifest.clone()));
+        }
+    }
+}
+
+/// What a base's name stands for.
+async fn find<'f>(
+    context: &Context<'_>,
+    source: &Source,
+    found: &'f mut Vec<(Source, Found)>,
+) -> Result<&'f Found, Error> {
+    let place = match found.iter().position(|(known, _)| known == source) {
+        Some(place) => place,
+        None => {
+            context.event(Event::OpeningBase(&source.to_string()));
+            let known = context.names.get(source);
+            let new = base::find(source, known, &context.base_registries, &context.store).await?;
+            context.names.remember(source, new.manifest());
+            found.push((source.clone(), new));
+            found.len() - 1
+        }
+    };
+    Ok(&found[place].1)
+}
+
 /// Opens a base. What is inside may be known to this machine or the registry; if not, it is told to both. While that is
 /// found out, what the locks of the components name is fetched.
 async fn open(
     context: &Context<'_>,
-    source: &Source,
+    found: &Found,
     platform: Platform,
     components: &[&Component],
 ) -> Result<Base, Error> {
-    context.event(Event::OpeningBase(&source.to_string()));
     let store = Arc::clone(&context.store);
     let (unknown, is_unknown) = oneshot::channel();
     let recall = async move |key: &Key| {
@@ -193,7 +241,7 @@ async fn open(
         }
         known
     };
-    let opened = base::open_recalling(source, platform, &context.base_registries, store, recall);
+    let opened = found.open(platform, store, recall);
     let ahead = async {
         if is_unknown.await.is_ok() {
             ahead::fetch(context, components).await;
@@ -279,5 +327,9 @@ fn unit<'p>(
         }
     };
     let target = Target { python: minor, platform, libc };
-    Ok(Unit { component, environment, base, python, interpreter, target })
+    let asked = context.options.python.is_some() || environment.python.is_some();
+    let counting = python.as_ref().filter(|_| interpreter.is_none() && !asked && !context.options.isolated);
+    let installed = counting.map(Installed::of).unwrap_or_default();
+    let open = counting.is_some_and(|python| !python.distributions.is_empty());
+    Ok(Unit { component, environment, base, python, open, installed, interpreter, target })
 }

@@ -93,6 +93,14 @@ pub enum Error {
         /// What it would have to be for.
         base: String,
     },
+    /// A lock counts on what the base image does not have.
+    #[error("{path} counts on what the base image does not have: {}", lacking.join(", "))]
+    BaseLacks {
+        /// The lock, relative to the project.
+        path: String,
+        /// The distributions, with their versions.
+        lacking: Vec<String>,
+    },
     /// A distribution cannot be had.
     #[error(transparent)]
     Index(#[from] index::Error),
@@ -149,14 +157,16 @@ pub enum Error {
         /// What it should run.
         reference: String,
     },
-    /// The base does not know the user that the image shall run as.
-    #[error("the base image {base} has no user `{user}`")]
+    /// The base does not know the user that the image shall run as, or the user's group.
+    #[error("the base image {base} has no {what} `{user}`")]
     UnknownUser {
-        /// The user.
+        /// `user` or `group`.
+        what: &'static str,
+        /// The name of the user or group.
         user: String,
         /// The base.
         base: String,
-        /// The users it has.
+        /// The users, or groups, that it has.
         known: Vec<String>,
     },
     /// The bytes of a layer cannot be read again.
@@ -191,9 +201,10 @@ impl Error {
             Self::Base(error) => error.exit_code(),
             Self::Resolve { source, .. } => source.exit_code(),
             Self::Lock(error) => error.exit_code(),
-            Self::StaleLock { .. } | Self::StaleForeignLock { .. } | Self::LockMismatch { .. } => {
-                ExitCode::StaleLock
-            }
+            Self::StaleLock { .. }
+            | Self::StaleForeignLock { .. }
+            | Self::LockMismatch { .. }
+            | Self::BaseLacks { .. } => ExitCode::StaleLock,
             Self::Index(error) => error.exit_code(),
             Self::Layer(error) => error.exit_code(),
             Self::Image { source, .. } => source.exit_code(),
@@ -216,12 +227,12 @@ impl Error {
                 text("put a flow into flows/NAME/flow.py or a deployment into deployments/NAME/config.yml")
             }
             Self::NoBase { .. } => text("name one with --base, or as `image` in the deployment's config.yml"),
-            Self::UnknownUser { known, .. } if known.is_empty() => {
-                text("name the user by number, such as 1000")
+            Self::UnknownUser { what, known, .. } if known.is_empty() => {
+                Some(format!("name the {what} by number, such as 1000"))
             }
-            Self::UnknownUser { known, .. } => {
+            Self::UnknownUser { what, known, .. } => {
                 let known: Vec<&str> = known.iter().map(String::as_str).take(30).collect();
-                Some(format!("name the user by number, such as 1000, or one of {}", known.join(", ")))
+                Some(format!("name the {what} by number, such as 1000, or one of {}", known.join(", ")))
             }
             Self::PythonsDiffer { .. } => text(
                 "give --python X.Y with one that the base has on all of them, or build for one platform at a time",
@@ -234,7 +245,7 @@ impl Error {
             Self::StaleForeignLock { .. } => text(
                 "lock again with the tool that made it, or run `bakehouse lock --upgrade` for a lock of our own",
             ),
-            Self::LockMismatch { .. } => {
+            Self::LockMismatch { .. } | Self::BaseLacks { .. } => {
                 text("run `bakehouse lock --upgrade` with the base image that you build on")
             }
             Self::Index(error) => error.hint(),

@@ -172,7 +172,15 @@ async fn hashed_for(
         .into());
     }
     let created_by = "a requirements file".to_owned();
-    Ok(Lock { target, inputs: None, pins, created_by, requirements: Vec::new(), options: String::new() })
+    Ok(Lock {
+        target,
+        inputs: None,
+        pins,
+        created_by,
+        requirements: Vec::new(),
+        base: None,
+        options: String::new(),
+    })
 }
 
 async fn pin(

@@ -12,14 +12,15 @@ use super::deliver::{Blob, Content, Destinations, Finished, Parcel};
 use super::environments::Unit;
 use super::locks::Locked;
 use super::report::{
-    EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PlatformReport, Report, Role,
-    Transfer,
+    EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PackageReport, PlatformReport,
+    Report, Role, Transfer,
 };
 use super::settings::Running;
 use super::{Error, assemble, code, deliver, interpreter, locks, skeleton, with_causes};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
+use crate::lock::{self, Lock};
 use crate::model::Warning;
 use crate::project::{self, Asset};
 
@@ -178,6 +179,7 @@ async fn build(
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
     let running = Running::new(context, locked.unit.component, base)?;
+    warnings.extend(running.replaced_links());
     let code = code::files(context, locked, &running, &mut warnings)?;
     let name = project::image_name(locked.unit.component, locked.unit.environment);
     let repository = context.project.repository(&name);
@@ -200,7 +202,7 @@ async fn build(
         }
     };
     let environment = async {
-        let skeleton = assemble::skeleton(context, skeleton::entries(python)).await?;
+        let skeleton = assemble::skeleton(context, skeleton::of(locked, python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton, send).await
     };
     let (environment, shared, own) =
@@ -325,9 +327,21 @@ pub fn image_report(locked: &Locked<'_>, digest: Option<String>, layers: Vec<Lay
             digest,
             python: target.python.to_string(),
             python_path: format!("/{PREFIX}/bin/python"),
+            base_digest: locked.unit.base.as_ref().map(|base| base.digest.to_string()),
+            base_packages: base_packages(&locked.lock),
             layers,
         }],
     }
+}
+
+/// What a lock counts on in the base.
+fn base_packages(lock: &Lock) -> Vec<PackageReport> {
+    let report = |package: &lock::BasePackage| PackageReport {
+        name: package.name.to_string(),
+        version: package.version.to_string(),
+        kind: "pypi",
+    };
+    lock.base.iter().flat_map(|base| &base.packages).map(report).collect()
 }
 
 /// What the image is made of and how it runs.

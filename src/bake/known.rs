@@ -32,6 +32,10 @@ pub fn fresh(context: &Context<'_>, units: &[Unit<'_>], text: &str) -> Option<us
     if !context.options.resolving.upgrade_packages.is_empty() {
         return None;
     }
+    // Where what a base has installed counts, the names in the lock say what of it matters: the lock must be read.
+    if units.iter().any(|unit| !unit.installed.is_empty()) {
+        return None;
+    }
     let known: Known = context.store.record(LOCKS, &key(text)).ok()??;
     let locks = known.targets.iter().map(|target| target.lock(&known.options)).collect::<Option<Vec<_>>>()?;
     let is_fresh = |unit: &Unit<'_>| {
@@ -73,6 +77,7 @@ impl KnownTarget {
             pins: Vec::new(),
             created_by: CREATED_BY.to_owned(),
             requirements: Vec::new(),
+            base: None,
             options: options.to_owned(),
         })
     }

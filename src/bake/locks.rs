@@ -9,9 +9,11 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::context::Context;
 use super::environments::Unit;
+use super::foundation::Installed;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::shared::Shared;
 use super::{Error, Event, Freshness, Goal, foreign, known, platforms};
+use crate::index::Metadata;
 use crate::lock::{self, Inputs, Lock};
 use crate::model::{
     ArchiveKind, Digest, Key, KeyHasher, Libc, Origin, PackageName, Platform, Requirement, Target, Version,
@@ -113,6 +115,9 @@ fn environment_id(lock: &Lock) -> String {
         let direct_url = pin.direct_url.as_ref().map_or("", url::Url::as_str);
         key.text(pin.name.as_ref()).text(&pin.version.to_string()).text(&hash).text(direct_url);
     }
+    for package in lock.base.iter().flat_map(|base| &base.packages) {
+        key.text("base").text(package.name.as_ref()).text(&package.version.to_string());
+    }
     key.finish().to_string()[..16].to_owned()
 }
 
@@ -197,6 +202,12 @@ fn usable(
                     base: unit.target.to_string(),
                 });
             }
+            let lacking = unit.installed.lacking(old);
+            if !lacking.is_empty() {
+                let lacking =
+                    lacking.into_iter().map(|package| format!("{} {}", package.name, package.version));
+                return Err(Error::BaseLacks { path: shown.clone(), lacking: lacking.collect() });
+            }
             if !ours {
                 found.status = LockStatus::Foreign;
             }
@@ -227,7 +238,8 @@ pub(super) fn presumed(context: &Context<'_>, component: &Component, environment
     locks.retain(|lock| {
         let target = lock.target;
         let (base, python, interpreter) = (None, None, None);
-        let unit = Unit { component, environment, base, python, interpreter, target };
+        let (open, installed) = (false, Installed::default());
+        let unit = Unit { component, environment, base, python, open, installed, interpreter, target };
         context.options.platforms.contains(&target.platform)
             && !lock.is_foreign()
             && !is_upgraded(context, lock)
@@ -259,8 +271,14 @@ pub(super) fn for_platform(locks: &[Lock], platform: Platform) -> Option<&Lock> 
 /// Whether a lock still says what a resolution for `target` would. What was locked for an older C library is as good on a
 /// newer one.
 pub(super) fn state(context: &Context<'_>, unit: &Unit<'_>, old: &Lock, target: Target) -> lock::Freshness {
+    // Of a platform that is not built for, nobody knows what its base has: what the lock says is taken for true.
+    let base = if target.platform == unit.target.platform {
+        unit.installed.facts_of(old)
+    } else {
+        old.base.as_ref().map(lock::Base::facts).unwrap_or_default()
+    };
     let target = if fits(&old.target, &target) { old.target } else { target };
-    lock::freshness(old, &inputs(context, unit, target, &context.resolve_options.canonical()))
+    lock::freshness(old, &inputs(context, unit, target, &context.resolve_options.canonical(), &base))
 }
 
 /// The lock at `path` for all its targets; empty if there is none.
@@ -288,6 +306,7 @@ pub(super) fn inputs<'i>(
     unit: &Unit<'i>,
     target: Target,
     options: &'i str,
+    base: &'i [String],
 ) -> Inputs<'i> {
     let environment = unit.environment;
     Inputs {
@@ -299,6 +318,7 @@ pub(super) fn inputs<'i>(
         options,
         indexes: &context.index_urls,
         sources: context.sources_of(environment),
+        base,
     }
 }
 
@@ -331,7 +351,10 @@ pub(super) async fn resolve(
     preferences: BTreeMap<PackageName, Version>,
 ) -> Result<resolve::Resolution, Error> {
     let mut key = KeyHasher::new("solve/1");
-    key.text(&inputs(context, unit, target, &context.resolve_options.canonical()).key().to_string());
+    // What is installed counts where the unit is for the target's platform.
+    let installed = Some(&unit.installed).filter(|_| unit.target.platform == target.platform);
+    let facts = installed.map(Installed::facts).unwrap_or_default();
+    key.text(&inputs(context, unit, target, &context.resolve_options.canonical(), &facts).key().to_string());
     // The order of requirements says what is decided first, and warnings tell where they are written.
     for requirement in unit.environment.requirements.iter().chain(&unit.environment.constraints) {
         key.text(&requirement.normalized()).text(&requirement.origin.to_string());
@@ -353,6 +376,7 @@ pub(super) async fn resolve(
         constraints: &environment.constraints,
         overrides: &environment.overrides,
         hashes: &environment.hashes,
+        installed: installed.map(Installed::metadata).unwrap_or_default(),
     };
     let cell = context.solved.cell(key.finish());
     let work = || async {
@@ -370,6 +394,8 @@ pub(super) struct Question<'q> {
     pub(super) constraints: &'q [Requirement],
     pub(super) overrides: &'q [Requirement],
     pub(super) hashes: &'q BTreeMap<PackageName, Vec<Digest>>,
+    /// What the base has installed, where that counts.
+    pub(super) installed: BTreeMap<PackageName, Arc<Metadata>>,
 }
 
 /// Resolves a question for a target.
@@ -391,6 +417,7 @@ pub(super) async fn solve(
     let overrides = question.overrides.to_vec();
     let options = context.resolve_options;
     let hashes = question.hashes.clone();
+    let installed = question.installed.clone();
     let solve = move || {
         let request = resolve::Request {
             requirements: &requirements,
@@ -399,6 +426,7 @@ pub(super) async fn solve(
             target,
             preferences: &preferences,
             hashes: &hashes,
+            installed: &installed,
             options,
         };
         resolve::resolve(&request, &source)

@@ -13,6 +13,7 @@ mod deliver;
 mod environments;
 mod error;
 mod foreign;
+mod foundation;
 mod fragments;
 mod images;
 mod installed;
@@ -44,6 +45,7 @@ pub use report::{
 pub use resolving::{Resolving, Sources};
 
 use context::Context;
+use environments::Names;
 
 use crate::model::{ExitCode, Warning};
 use crate::project::{self, CodeReader, Component, Project};
@@ -106,22 +108,31 @@ async fn projects(
         Err(Error::NoComponents { .. }) if !failures.is_empty() => return Ok(()),
         chosen => chosen?,
     };
+    let run = Run { options, goal, progress, names: Names::default() };
     for (project, components) in chosen {
-        stages(options, goal, progress, project, &components, report, failures).await?;
+        stages(&run, project, &components, report, failures).await?;
     }
     Ok(())
 }
 
+/// What all projects of a run share.
+struct Run<'a> {
+    options: &'a Options,
+    goal: Goal,
+    progress: &'a dyn Progress,
+    /// What the names of bases stand for.
+    names: Names,
+}
+
 /// The stages, in order. What fails for one component alone goes to `failures`, and the others go on.
 async fn stages(
-    options: &Options,
-    goal: Goal,
-    progress: &dyn Progress,
+    run: &Run<'_>,
     project: &Project,
     components: &[&Component],
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) -> Result<(), Error> {
+    let &Run { options, goal, .. } = run;
     report.warnings.extend(project.warnings.iter().map(Into::into));
     report.warnings.extend(project.indexes.editables.iter().map(|(name, origin)| {
         let message =
@@ -142,7 +153,7 @@ async fn stages(
         report.belongs_to(project);
         return Ok(());
     }
-    let context = Context::new(options, goal, project, code, progress)?;
+    let context = Context::new(run, project, code)?;
     conda::refuse(components, report, failures);
     let units = environments::prepare(&context, components, report).await?;
     match goal {

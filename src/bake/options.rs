@@ -139,6 +139,8 @@ pub struct Options {
     pub python_archives: Vec<String>,
     /// The Python; goes before what the project's files say.
     pub python: Option<PythonMinor>,
+    /// Whether what the base has installed does not count.
+    pub isolated: bool,
     /// The platforms, each once, sorted; at least one.
     pub platforms: Vec<Platform>,
     /// How distributions are chosen and where they come from.

@@ -109,9 +109,10 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     let (base, python) = foundation(locked)?;
     let mut warnings = Vec::new();
     let running = Running::new(context, locked.unit.component, base)?;
+    warnings.extend(running.replaced_links());
     let code = code::files(context, locked, &running, &mut warnings)?;
     code.warn_of_hidden(context, locked, &mut warnings)?;
-    let skeleton = Arc::new(skeleton::entries(python));
+    let skeleton = Arc::new(skeleton::of(locked, python));
     let skeleton = expected(Role::Environment, files(context, skeleton).await?);
     let distributions = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
     let mut layers: Vec<Expected> = interpreter::layer(&locked.unit).into_iter().map(Expected::of).collect();

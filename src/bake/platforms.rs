@@ -41,6 +41,7 @@ pub async fn resolve(
     let options = context.resolve_options.canonical();
     for part in &mut parts {
         let Some(old) = part.old.filter(|_| keeps) else { continue };
+        let unit = unit_for(units, part.target).unwrap_or(unit);
         // A branch stays at its commit, as a version does.
         let stays = |pin: &&Pin| !context.options.resolving.upgrades(&pin.name);
         old.pins.iter().filter(stays).for_each(|pin| context.builders.remember(pin));
@@ -63,11 +64,12 @@ pub async fn resolve(
                 preferences.insert(name.clone(), version.clone());
             }
         }
+        let unit = unit_for(units, parts[place].target).unwrap_or(unit);
         let lock = solve(context, unit, parts[place].target, preferences, &mut warnings).await?;
         parts[place].lock = Some(lock);
         parts[place].resolved = true;
     }
-    agree(context, unit, &mut parts, &mut warnings).await?;
+    agree(context, units, &mut parts, &mut warnings).await?;
     Ok((parts.into_iter().filter_map(|part| part.lock).collect(), warnings))
 }
 
@@ -102,7 +104,18 @@ async fn solve(
     let resolution = locks::resolve(context, unit, target, preferences).await?;
     warnings.extend(resolution.warnings);
     let options = context.resolve_options.canonical();
-    Ok(Lock::new(&inputs(context, unit, target, &options), resolution.pins))
+    let pinned = resolution.pins.iter().map(|pin| &pin.name);
+    let base = (unit.target.platform == target.platform)
+        .then(|| unit.installed.locked(unit, &resolution.installed, pinned))
+        .flatten();
+    let facts = base.as_ref().map(lock::Base::facts).unwrap_or_default();
+    let lock = Lock::new(&inputs(context, unit, target, &options, &facts), resolution.pins);
+    Ok(Lock { base, ..lock })
+}
+
+/// The unit that is built for the platform of a target.
+fn unit_for<'u, 'p>(units: &'u [Unit<'p>], target: Target) -> Option<&'u Unit<'p>> {
+    units.iter().find(|unit| unit.target.platform == target.platform)
 }
 
 /// What a part prefers: its own old pins, but where the leader's version is new, that.
@@ -121,7 +134,7 @@ fn preferences(part: &Part<'_>, leader: Option<&Part<'_>>) -> Preferences {
 /// version that both can have. Kept only if they agree better then.
 async fn agree(
     context: &Context<'_>,
-    unit: &Unit<'_>,
+    units: &[Unit<'_>],
     parts: &mut [Part<'_>],
     warnings: &mut Vec<Warning>,
 ) -> Result<(), Error> {
@@ -141,6 +154,7 @@ async fn agree(
     let mut preferences = versions(known);
     preferences.extend(differing.clone());
     let mut told = Vec::new();
+    let Some(unit) = unit_for(units, first.target) else { return Ok(()) };
     let again = solve(context, unit, first.target, preferences, &mut told).await?;
     if self::differing(&again, other).len() < self::differing(known, other).len() {
         warnings.extend(told);
@@ -149,9 +163,11 @@ async fn agree(
     Ok(())
 }
 
-/// What a lock has.
+/// The versions that a lock has, those of the base that it counts on included.
 pub(super) fn versions(lock: &Lock) -> Preferences {
-    lock.pins.iter().map(|pin| (pin.name.clone(), pin.version.clone())).collect()
+    let pins = lock.pins.iter().map(|pin| (pin.name.clone(), pin.version.clone()));
+    let served = lock.base.iter().flat_map(|base| &base.packages);
+    pins.chain(served.map(|package| (package.name.clone(), package.version.clone()))).collect()
 }
 
 /// What both have in different versions, in that of the second.

@@ -81,6 +81,10 @@ pub struct PlatformReport {
     pub python: String,
     /// The environment's interpreter.
     pub python_path: String,
+    /// The digest of the base image's manifest; null where there is no base.
+    pub base_digest: Option<String>,
+    /// What the base image has installed and the environment counts on.
+    pub base_packages: Vec<PackageReport>,
     /// From the base up.
     pub layers: Vec<LayerReport>,
 }

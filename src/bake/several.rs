@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::report::{EnvironmentReport, Report, Timings, TransferReport};
-use super::{Error, Goal, Options, Progress, environments};
+use super::{Error, Goal, Options, Progress, Run, environments};
 use crate::project::{self, Member, Selection};
 
 /// Runs all stages for each project. What fails for one goes to `failures`, and the others go on.
@@ -51,12 +51,11 @@ pub async fn stages(
         chosen => chosen?,
     };
     let mut environments = HashMap::new();
+    let run = Run { options, goal, progress, names: environments::Names::default() };
     for (project, components) in chosen {
         let Some(member) = &project.member else { continue };
         let (mut part, mut failed) = (Report::default(), Vec::new());
-        if let Err(error) =
-            super::stages(options, goal, progress, project, &components, &mut part, &mut failed).await
-        {
+        if let Err(error) = super::stages(&run, project, &components, &mut part, &mut failed).await {
             failed.push(error);
         }
         failures.extend(failed.into_iter().map(|error| within(member, error)));

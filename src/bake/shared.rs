@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use super::Freshness;
 use super::context::Context;
 use super::environments::Unit;
+use super::foundation::Installed;
 use super::locks::{self, Question};
 use super::platforms::{Preferences, versions};
 use crate::model::{Digest, PackageName, Requirement, Target};
@@ -27,6 +28,8 @@ struct Asked {
     constraints: Vec<Requirement>,
     overrides: Vec<Requirement>,
     hashes: BTreeMap<PackageName, Vec<Digest>>,
+    /// What the base has installed, where all of them stand on the same.
+    installed: Installed,
 }
 
 impl<'p> Shared<'p> {
@@ -74,6 +77,7 @@ impl<'p> Shared<'p> {
                 constraints: &asked.constraints,
                 overrides: &asked.overrides,
                 hashes: &asked.hashes,
+                installed: asked.installed.metadata(),
             };
             match locks::solve(context, &question, *target, preferences).await {
                 Ok(resolution) => {
@@ -117,7 +121,10 @@ impl Asked {
         for (name, allowed) in units.iter().flat_map(|unit| &unit.environment.hashes) {
             hashes.entry(name.clone()).or_default().extend(allowed);
         }
+        let installed = units.first().map(|unit| unit.installed.clone()).unwrap_or_default();
+        let same = units.iter().all(|unit| unit.installed.facts() == installed.facts());
         Self {
+            installed: if same { installed } else { Installed::default() },
             requirements: common(units, |unit| &unit.environment.requirements),
             constraints: common(units, |unit| &unit.environment.constraints),
             overrides: common(units, |unit| &unit.environment.overrides),

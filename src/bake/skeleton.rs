@@ -1,23 +1,31 @@
 //! The environment's skeleton: what makes a folder of distributions a virtual environment of the base's interpreter.
 
+use super::locks::Locked;
 use crate::base::Python;
+use crate::dist::EntryPoint;
 use crate::layer::{FileEntry, FileKind, FileSource, PREFIX};
 use crate::model::PythonMinor;
 
+/// The skeleton of a locked environment.
+pub fn of(locked: &Locked<'_>, python: &Python) -> Vec<FileEntry> {
+    entries(python, locked.unit.open, &locked.unit.installed.scripts(&locked.lock))
+}
+
 /// `pyvenv.cfg` and the links in `bin/`, as `python -m venv` would make them, without activation scripts: images put the
-/// environment on `PATH` instead.
-pub fn entries(python: &Python) -> Vec<FileEntry> {
+/// environment on `PATH` instead. An `open` one sees what is installed for the base's interpreter; `scripts` are commands of
+/// that, which must run with what is installed here as well.
+fn entries(python: &Python, open: bool, scripts: &[EntryPoint]) -> Vec<FileEntry> {
     let PythonMinor { major, minor } = python.minor;
     let home = python.executable.rsplit_once('/').map_or("/", |(folder, _)| folder);
     let version = python.version.clone().unwrap_or_else(|| format!("{major}.{minor}"));
     let config = format!(
-        "home = {home}\nimplementation = CPython\nversion_info = {version}\ninclude-system-site-packages = false\n"
+        "home = {home}\nimplementation = CPython\nversion_info = {version}\ninclude-system-site-packages = {open}\n"
     );
     let link = |path: &str, target: &str| FileEntry {
         path: format!("{PREFIX}/{path}"),
         kind: FileKind::Symlink { target: target.to_owned() },
     };
-    vec![
+    let mut entries = vec![
         FileEntry {
             path: format!("{PREFIX}/pyvenv.cfg"),
             kind: FileKind::File { source: FileSource::Bytes(config.into_bytes()), executable: false },
@@ -30,5 +38,14 @@ pub fn entries(python: &Python) -> Vec<FileEntry> {
         link("bin/python", &python.executable),
         link("bin/python3", "python"),
         link(&format!("bin/python{major}.{minor}"), "python"),
-    ]
+    ];
+    for script in scripts {
+        let path = format!("{PREFIX}/bin/{}", script.name);
+        // The interpreter's names are taken, and of two commands of one name there is one.
+        if entries.iter().all(|entry| entry.path != path) {
+            let source = FileSource::Bytes(script.script(&format!("/{PREFIX}/bin/python")).into_bytes());
+            entries.push(FileEntry { path, kind: FileKind::File { source, executable: true } });
+        }
+    }
+    entries
 }

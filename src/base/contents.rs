@@ -1,5 +1,7 @@
 //! What is inside a base image.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Digest, Key, KeyHasher, Libc, PythonMinor};
@@ -15,6 +17,10 @@ pub struct Contents {
     pub libc: Option<Libc>,
     /// Its users, by `/etc/passwd`.
     pub accounts: Vec<Account>,
+    /// The numbers of its groups, by `/etc/group`.
+    pub groups: BTreeMap<String, u32>,
+    /// Its symbolic links to directories, and where each leads; both paths without any link in them.
+    pub links: BTreeMap<String, String>,
 }
 
 /// A user of a base image.
@@ -39,6 +45,14 @@ pub struct Distribution {
     pub scripts: Vec<(String, String)>,
 }
 
+impl Distribution {
+    /// The name as its metadata has it.
+    pub(super) fn name(&self) -> Option<&str> {
+        let mut fields = self.metadata.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(field, _)| field.eq_ignore_ascii_case("name")).map(|(_, name)| name.trim())
+    }
+}
+
 /// A CPython in a base image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Python {
@@ -57,7 +71,23 @@ pub struct Python {
 impl Contents {
     /// The key of the record about the image with this manifest digest.
     pub fn key(manifest: &Digest) -> Key {
-        KeyHasher::new("base/2").text(&manifest.to_string()).finish()
+        KeyHasher::new("base/3").text(&manifest.to_string()).finish()
+    }
+
+    /// Where an absolute path leads in the image, its last part included, every link to a directory followed.
+    pub fn resolve(&self, path: &str) -> String {
+        let mut resolved = String::new();
+        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+            if part == ".." {
+                resolved.truncate(resolved.rfind('/').unwrap_or(0));
+                continue;
+            }
+            resolved = resolved + "/" + part;
+            if let Some(target) = self.links.get(&resolved) {
+                resolved.clone_from(target);
+            }
+        }
+        if resolved.is_empty() { "/".to_owned() } else { resolved }
     }
 
     /// The Python to use: the first, in order of preference, that is `allowed`. `wanted` says for people what that is,

@@ -1,6 +1,6 @@
 //! What is installed in a root file system besides Pythons: their distributions, and users.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::contents::{Account, Distribution};
 use super::tree::{Node, RootTree};
@@ -19,44 +19,82 @@ fn text<'t>(tree: &'t RootTree, path: &str) -> Option<&'t str> {
     }
 }
 
-/// The distributions that an interpreter has, in the order in which it looks for them, each once. Only those with a
-/// `.dist-info` folder count: others do not say for certain what they are.
+/// The distributions that an interpreter has, in the order in which it looks for them, each once.
 pub(super) fn distributions(tree: &RootTree, executable: &str, minor: PythonMinor) -> Vec<Distribution> {
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
-    for directory in site_packages(executable, minor) {
+    for directory in site_packages(tree, executable, minor) {
         let Some((_, entries)) = tree.list(&directory) else { continue };
         for entry in entries {
-            let Some((name, _)) = entry.strip_suffix(".dist-info").and_then(|stem| stem.split_once('-'))
-            else {
-                continue;
-            };
-            let folder = format!("{directory}/{entry}");
-            let Some(metadata) = text(tree, &format!("{folder}/METADATA")) else { continue };
-            if found.len() >= MAX_DISTRIBUTIONS || !names.insert(normalized(name)) {
-                continue;
+            let Some(distribution) = distribution(tree, &directory, entry) else { continue };
+            let name = entry.split(['-', '.']).next().unwrap_or(entry);
+            let name = distribution.name().map_or_else(|| normalized(name), normalized);
+            if found.len() < MAX_DISTRIBUTIONS && names.insert(name) {
+                found.push(distribution);
             }
-            let scripts = text(tree, &format!("{folder}/entry_points.txt")).map(console_scripts);
-            found.push(Distribution { metadata: metadata.to_owned(), scripts: scripts.unwrap_or_default() });
         }
     }
     found
 }
 
-/// Where an interpreter looks for what is installed: below its prefix, and where Debian's has it.
-fn site_packages(executable: &str, minor: PythonMinor) -> Vec<String> {
+/// What an entry of a folder of distributions says of one, in any of the three forms there are: a `.dist-info` folder,
+/// and before there was that, an `.egg-info` folder or file.
+fn distribution(tree: &RootTree, directory: &str, entry: &str) -> Option<Distribution> {
+    let folder = format!("{directory}/{entry}");
+    let metadata = if entry.ends_with(".dist-info") {
+        text(tree, &format!("{folder}/METADATA"))?.to_owned()
+    } else if entry.ends_with(".egg-info") {
+        let metadata = text(tree, &folder).or_else(|| text(tree, &format!("{folder}/PKG-INFO")))?;
+        let requires = text(tree, &format!("{folder}/requires.txt")).unwrap_or_default();
+        let lists_its_own =
+            metadata.lines().any(|line| line.to_ascii_lowercase().starts_with("requires-dist:"));
+        let requires = if lists_its_own { String::new() } else { requires_dist(requires) };
+        metadata.to_owned() + &requires
+    } else {
+        return None;
+    };
+    let scripts = text(tree, &format!("{folder}/entry_points.txt")).map(console_scripts);
+    Some(Distribution { metadata, scripts: scripts.unwrap_or_default() })
+}
+
+/// A `requires.txt` as fields of core metadata: requirements a line each, in sections such as `[EXTRA:MARKER]`.
+fn requires_dist(text: &str) -> String {
+    let mut fields = String::new();
+    let mut condition = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            let (extra, marker) = section.split_once(':').unwrap_or((section, ""));
+            let extra = (!extra.is_empty()).then(|| format!("extra == '{extra}'"));
+            let marker = (!marker.is_empty()).then(|| format!("({marker})"));
+            condition = [marker, extra].into_iter().flatten().collect::<Vec<_>>().join(" and ");
+        } else if condition.is_empty() {
+            fields += &format!("Requires-Dist: {line}\n");
+        } else {
+            fields += &format!("Requires-Dist: {line} ; {condition}\n");
+        }
+    }
+    fields
+}
+
+/// Where an interpreter looks for what is installed, if a virtual environment lets it: below its prefix, and where
+/// Debian's has it.
+fn site_packages(tree: &RootTree, executable: &str, minor: PythonMinor) -> Vec<String> {
     let folder = executable.rsplit_once('/').map_or("", |(folder, _)| folder);
     let prefix = folder.rsplit_once('/').map_or("", |(prefix, _)| prefix);
-    let mut directories = Vec::new();
     if prefix == "/usr" {
-        directories.push(format!("/usr/local/lib/python{minor}/dist-packages"));
-        directories.push("/usr/lib/python3/dist-packages".to_owned());
-        directories.push(format!("/usr/local/lib/python{minor}/site-packages"));
-        directories.push(format!("/usr/local/lib64/python{minor}/site-packages"));
+        let debian = [
+            format!("/usr/local/lib/python{minor}/dist-packages"),
+            "/usr/lib/python3/dist-packages".to_owned(),
+            format!("/usr/lib/python{minor}/dist-packages"),
+        ];
+        // What lies in `/usr/local/lib/…/site-packages` beside it belongs to another interpreter.
+        if debian.iter().any(|directory| tree.list(directory).is_some()) {
+            return debian.to_vec();
+        }
     }
-    directories.push(format!("{prefix}/lib/python{minor}/site-packages"));
-    directories.push(format!("{prefix}/lib64/python{minor}/site-packages"));
-    directories
+    let local = if prefix == "/usr" { &["/usr/local", prefix][..] } else { &[prefix] };
+    let libraries = local.iter().flat_map(|prefix| ["lib", "lib64"].map(|lib| format!("{prefix}/{lib}")));
+    libraries.map(|library| format!("{library}/python{minor}/site-packages")).collect()
 }
 
 /// A name as all spellings of it are compared.
@@ -79,6 +117,18 @@ fn console_scripts(text: &str) -> Vec<(String, String)> {
         }
     }
     scripts
+}
+
+/// The groups in `/etc/group`: `NAME:PASSWORD:GID:MEMBERS`.
+pub(super) fn groups(tree: &RootTree) -> BTreeMap<String, u32> {
+    let group = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, gid) = (fields.next()?, fields.nth(1)?);
+        let fine = !name.is_empty() && name.len() <= 64 && !name.contains(char::is_control);
+        Some((name.to_owned(), gid.parse().ok()?)).filter(|_| fine)
+    };
+    let lines = text(tree, "/etc/group").into_iter().flat_map(str::lines);
+    lines.filter_map(group).take(MAX_ACCOUNTS).collect()
 }
 
 /// The users in `/etc/passwd`: `NAME:PASSWORD:UID:GID:COMMENT:HOME:SHELL`.

@@ -1,7 +1,7 @@
 //! Base images: where they come from and what is inside them.
 //!
-//! A base is named by a [`Source`]. [`open`] reads its documents (from an image index, [`select_platform`] picks one image)
-//! and looks inside with [`inspect`]: that streams the layers once, in order, and gives the image's [`Contents`]: which
+//! A base is named by a [`Source`]. [`find`] says once what that stands for, [`Found::open`] reads the documents for a
+//! platform (from an image index, [`select_platform`] picks one image) and looks inside with [`inspect`]: that streams the layers once, in order, and gives the image's [`Contents`]: which
 //! Pythons are where and what is installed for them, which C library there is, and which users. No container is run,
 //! nothing is unpacked. The contents depend on nothing but the image, so they are kept as a record under
 //! [`Contents::key`]. The room [`debian`] makes bases of Debian's packages,
@@ -25,5 +25,5 @@ pub use contents::{Account, Contents, Distribution, Python};
 pub use document::select_platform;
 pub use error::Error;
 pub use inspect::{Compression, Layer, inspect};
-pub use open::{Base, open, open_debian, open_recalling};
+pub use open::{Base, Found, find, open, open_debian};
 pub use source::Source;

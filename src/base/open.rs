@@ -26,6 +26,8 @@ const INDEX_DEPTH: usize = 4;
 pub struct Base {
     /// The name as it was given.
     pub name: String,
+    /// The same, if it means something outside this machine.
+    pub public: Option<String>,
     /// The digest of its manifest (for the platform, not of an image index).
     pub digest: Digest,
     /// Its documents, checked.
@@ -48,6 +50,53 @@ enum Place {
     Nowhere,
 }
 
+/// A base image that was found: its name stands for this manifest or image index from here on, for all platforms.
+pub struct Found {
+    name: String,
+    place: Place,
+    /// None of `scratch`.
+    manifest: Option<Manifest>,
+}
+
+/// Finds the base that `source` names. What a registry's name stands for may be `known` from before.
+pub async fn find(
+    source: &Source,
+    known: Option<Manifest>,
+    registries: &Registries,
+    store: &Arc<Store>,
+) -> Result<Found, Error> {
+    let name = source.to_string();
+    let failed = |source| Error::Open { name: name.clone(), source };
+    let (place, manifest) = match source {
+        Source::Registry(reference) => {
+            let repository = registries.repository(reference);
+            let wanted = reference.digest().or(reference.tag()).unwrap_or("latest");
+            let manifest = match known {
+                Some(known) => Some(known),
+                None => repository.manifest(wanted).await.map_err(failed)?,
+            };
+            let manifest = manifest.ok_or_else(|| Error::NotFound { name: name.clone() })?;
+            (Place::Registry(repository), Some(manifest))
+        }
+        Source::Layout { directory, name } => {
+            let layout = Layout::open(directory).map_err(failed)?;
+            let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
+            (Place::Layout(Arc::new(layout)), Some(manifest))
+        }
+        // Made, not found: see `open_debian`.
+        Source::Debian { .. } => {
+            return Err(Error::Unsupported { text: name, kind: "bases made of packages" });
+        }
+        Source::Archive { format, file, name } => {
+            let layout = open_archive(file, *format, store).await.map_err(failed)?;
+            let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
+            (Place::Layout(Arc::new(layout)), Some(manifest))
+        }
+        Source::Scratch => (Place::Nowhere, None),
+    };
+    Ok(Found { name, place, manifest })
+}
+
 /// Opens the base that `source` names, for `platform`. Its layers are read only if nobody looked into them before.
 pub async fn open(
     source: &Source,
@@ -55,72 +104,54 @@ pub async fn open(
     registries: &Registries,
     store: Arc<Store>,
 ) -> Result<Base, Error> {
-    open_recalling(source, platform, registries, store, async |_: &Key| None).await
+    find(source, None, registries, &store).await?.open(platform, store, async |_: &Key| None).await
 }
 
-/// Like [`open`], but `recall` is asked for what is inside, by its key, before any layer is read.
-pub async fn open_recalling(
-    source: &Source,
-    platform: Platform,
-    registries: &Registries,
-    store: Arc<Store>,
-    recall: impl AsyncFnOnce(&Key) -> Option<Contents>,
-) -> Result<Base, Error> {
-    let name = source.to_string();
-    let failed = |source| Error::Open { name: name.clone(), source };
-    let (place, mut manifest) = match source {
-        Source::Registry(reference) => {
-            let repository = registries.repository(reference);
-            let wanted = reference.digest().or(reference.tag()).unwrap_or("latest");
-            let manifest = repository.manifest(wanted).await.map_err(failed)?;
-            (Place::Registry(repository), manifest.ok_or_else(|| Error::NotFound { name: name.clone() })?)
-        }
-        Source::Layout { directory, name } => {
-            let layout = Layout::open(directory).map_err(failed)?;
-            let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
-            (Place::Layout(Arc::new(layout)), manifest)
-        }
-        // Made, not opened: see `open_debian`.
-        Source::Debian { .. } => {
-            return Err(Error::Unsupported { text: name, kind: "bases made of packages" });
-        }
-        Source::Archive { format, file, name } => {
-            let layout = open_archive(file, *format, &store).await.map_err(failed)?;
-            let manifest = layout.manifest(name.as_deref()).map_err(failed)?;
-            (Place::Layout(Arc::new(layout)), manifest)
-        }
-        Source::Scratch => return Ok(scratch(platform)),
-    };
-    for _ in 0..INDEX_DEPTH {
-        if !manifest.is_index() {
-            break;
-        }
-        let chosen = select_platform(&manifest.bytes, platform)?;
-        manifest = place
-            .manifest(&chosen)
-            .await
-            .map_err(failed)?
-            .ok_or_else(|| Error::NotFound { name: format!("{name} ({platform})") })?;
+impl Found {
+    /// What its name stands for.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
     }
 
-    let composed = |source| Error::Image { name: name.clone(), source };
-    let config = image::Base::config_descriptor(&manifest.bytes).map_err(composed)?;
-    // The descriptor was checked to have a SHA-256 digest.
-    let config_digest =
-        config.digest().as_ref().parse::<Digest>().map_err(|_| Error::NotFound { name: name.clone() })?;
-    let config = place.pull(&store, &config_digest, config.size()).await.map_err(failed)?;
-    let config =
-        std::fs::read(config.path()).map_err(|source| Error::Read { layer: config_digest, source })?;
-    let image = image::Base::parse(&manifest.bytes, &config, platform).map_err(composed)?;
-    // A directory says nothing outside this machine, and an image must not depend on it.
-    let image = match &place {
-        Place::Registry(_) => image.named(name.clone(), manifest.digest),
-        Place::Layout(_) | Place::Made(..) | Place::Nowhere => image,
-    };
+    /// Opens the image for `platform`. `recall` is asked for what is inside, by its key, before any layer is read.
+    pub async fn open(
+        &self,
+        platform: Platform,
+        store: Arc<Store>,
+        recall: impl AsyncFnOnce(&Key) -> Option<Contents>,
+    ) -> Result<Base, Error> {
+        let Self { name, place, manifest } = self;
+        let failed = |source| Error::Open { name: name.clone(), source };
+        let Some(mut manifest) = manifest.clone() else { return Ok(scratch(platform)) };
+        for _ in 0..INDEX_DEPTH {
+            if !manifest.is_index() {
+                break;
+            }
+            let chosen = select_platform(&manifest.bytes, platform)?;
+            manifest = place
+                .manifest(&chosen)
+                .await
+                .map_err(failed)?
+                .ok_or_else(|| Error::NotFound { name: format!("{name} ({platform})") })?;
+        }
 
-    let digest = manifest.digest;
-    let (contents, inspected) = contents(&name, &digest, &place, &image, &store, recall).await?;
-    Ok(Base { name, digest, image, contents, inspected, place })
+        let composed = |source| Error::Image { name: name.clone(), source };
+        let config = image::Base::config_descriptor(&manifest.bytes).map_err(composed)?;
+        // The descriptor was checked to have a SHA-256 digest.
+        let config_digest =
+            config.digest().as_ref().parse::<Digest>().map_err(|_| Error::NotFound { name: name.clone() })?;
+        let config = place.pull(&store, &config_digest, config.size()).await.map_err(failed)?;
+        let config =
+            std::fs::read(config.path()).map_err(|source| Error::Read { layer: config_digest, source })?;
+        let image = image::Base::parse(&manifest.bytes, &config, platform).map_err(composed)?;
+        let digest = manifest.digest;
+        // A directory or file says nothing outside this machine, and an image must not depend on it.
+        let public = matches!(place, Place::Registry(_)).then(|| name.clone());
+        let image = image.known_as(public.clone(), digest);
+        let (contents, inspected) = contents(name, &digest, place, &image, &store, recall).await?;
+        let place = place.clone();
+        Ok(Base { name: name.clone(), public, digest, image, contents, inspected, place })
+    }
 }
 
 /// A base made of Debian's packages, with what is inside it, as far as that is not `known`. The repository `home` may have
@@ -137,7 +168,7 @@ pub async fn open_debian(
     let recall = async |_: &Key| known;
     let (contents, _) = contents(&name, &digest, &place, &image, &store, recall).await?;
     // Whoever made the layers can tell again: nobody else need know.
-    Ok(Base { name, digest, image, contents, inspected: false, place })
+    Ok(Base { public: Some(name.clone()), name, digest, image, contents, inspected: false, place })
 }
 
 /// What is inside an image, and whether its layers had to be read to know that.
@@ -175,6 +206,7 @@ async fn contents(
 fn scratch(platform: Platform) -> Base {
     Base {
         name: Source::Scratch.to_string(),
+        public: None,
         digest: Digest::of(b""),
         image: image::Base::scratch(platform),
         contents: Contents::default(),

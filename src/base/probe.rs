@@ -41,12 +41,12 @@ pub(super) enum Interest {
     Python(PythonMinor),
     /// Perhaps the header that has Python's version.
     PatchLevel,
-    /// Perhaps the list of users.
+    /// Perhaps the list of users, or that of groups.
     Accounts,
     /// Perhaps the core metadata of an installed distribution.
     Metadata,
-    /// Perhaps the entry points of one.
-    EntryPoints,
+    /// Perhaps the entry points of one, or what one of the old form requires.
+    Lists,
     /// That it is there.
     Name,
 }
@@ -71,9 +71,11 @@ impl Interest {
             (_, Some(minor)) => Some(Self::Python(minor)),
             ("patchlevel.h", _) => Some(Self::PatchLevel),
             ("os.py", _) => Some(Self::Name),
-            ("passwd", _) => Some(Self::Accounts),
-            ("METADATA", _) => Some(Self::Metadata),
-            ("entry_points.txt", _) => Some(Self::EntryPoints),
+            ("passwd" | "group", _) => Some(Self::Accounts),
+            ("METADATA" | "PKG-INFO", _) => Some(Self::Metadata),
+            ("entry_points.txt" | "requires.txt", _) => Some(Self::Lists),
+            // The oldest form of metadata is a file of that name; where it is a folder, nobody asks.
+            _ if name.ends_with(".egg-info") => Some(Self::Metadata),
             _ => None,
         }
     }
@@ -109,7 +111,7 @@ pub(super) fn examine(mut content: impl Read, interest: Option<Interest>) -> io:
             facts.python = patch_level(&String::from_utf8_lossy(&text));
         }
         Some(Interest::Metadata) => facts.text = text(&start[..filled], content, metadata)?,
-        Some(Interest::Accounts | Interest::EntryPoints) if !facts.elf => {
+        Some(Interest::Accounts | Interest::Lists) if !facts.elf => {
             facts.text = text(&start[..filled], content, |text| text.to_owned())?;
         }
         _ => {}

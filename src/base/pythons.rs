@@ -18,6 +18,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// The most directories that are searched, and the most interpreters that are listed.
 const MAX_DIRECTORIES: usize = 1000;
 const MAX_PYTHONS: usize = 100;
+/// The most links to directories that are remembered, the shortest paths first.
+const MAX_LINKS: usize = 2000;
 
 /// Where C libraries are, by distribution; the first that is there counts.
 const LIBRARY_DIRECTORIES: [&str; 6] =
@@ -26,7 +28,13 @@ const LIBRARY_DIRECTORIES: [&str; 6] =
 /// Finds what there is.
 pub(super) fn find(tree: &RootTree, path: Option<&str>) -> Contents {
     let path = path.filter(|path| !path.is_empty()).unwrap_or(DEFAULT_PATH);
-    Contents { pythons: pythons(tree, path), libc: libc(tree), accounts: installed::accounts(tree) }
+    Contents {
+        pythons: pythons(tree, path),
+        libc: libc(tree),
+        accounts: installed::accounts(tree),
+        groups: installed::groups(tree),
+        links: tree.directory_links(MAX_LINKS),
+    }
 }
 
 /// An interpreter on the way to a [`Python`].

@@ -149,6 +149,35 @@ impl RootTree {
         Some((canonical, children.keys().filter_map(|name| std::str::from_utf8(name).ok())))
     }
 
+    /// The symbolic links that lead to directories, with where each leads: at most `limit`, the shallowest first.
+    pub fn directory_links(&self, limit: usize) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        let mut level: Vec<(String, &Children)> = vec![(String::new(), &self.root)];
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (folder, children) in level {
+                for (name, slot) in children {
+                    let Ok(name) = std::str::from_utf8(name) else { continue };
+                    let path = format!("{folder}/{name}");
+                    match &slot.node {
+                        Node::Directory(children) => next.push((path, children)),
+                        Node::Symlink(_) if found.len() < limit => {
+                            if let Some((canonical, Node::Directory(_))) = self.resolve(&path)
+                                && let Some(target) = absolute(&canonical)
+                            {
+                                found.insert(path, target);
+                            }
+                        }
+                        Node::Symlink(_) | Node::File(_) => {}
+                    }
+                }
+            }
+            // What lies deeper has longer paths: nobody works there.
+            level = if found.len() < limit { next } else { Vec::new() };
+        }
+        found
+    }
+
     /// The node at a path whose last part is not followed.
     fn get(&self, path: &[&[u8]]) -> Result<Option<&Node>, Fault> {
         let Some((name, parent)) = path.split_last() else { return Ok(None) };

@@ -190,6 +190,7 @@ impl Builder {
                 overrides: &[],
                 target,
                 preferences: &BTreeMap::<PackageName, Version>::new(),
+                installed: &BTreeMap::new(),
                 hashes: &BTreeMap::<PackageName, Vec<Digest>>::new(),
                 options: resolve::Options { strategy: resolve::Strategy::Highest, ..options },
             };

@@ -134,6 +134,9 @@ pub struct ProjectArguments {
     /// The Python version, such as 3.11.
     #[arg(long, value_name = "X.Y")]
     pub python: Option<PythonMinor>,
+    /// Do not let the environment use what is installed in the base image, which it does where nobody asks for a Python.
+    #[arg(long)]
+    pub isolated: bool,
     /// Where Pythons come from that the base lacks: archives in the layout `install_only` of python-build-standalone, as a
     /// file, a URL, a directory, or a URL that ends with / and has a SHA256SUMS (repeatable).
     #[arg(long, env = "BAKEHOUSE_PYTHON_ARCHIVE", value_name = "ARCHIVE")]
@@ -318,6 +321,7 @@ impl ProjectArguments {
             base,
             debian: self.debian.options(),
             python: self.python,
+            isolated: self.isolated,
             python_archives: self.python_archive.clone(),
             platforms: self.platform.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
             resolving: self.resolving.resolving()?,

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::args::{Format, ReportArguments};
 use super::plan;
-use crate::bake::{Goal, ImageReport, LayerOrigin, LockStatus, Outcome, Report, Transfer};
+use crate::bake::{Goal, ImageReport, LayerOrigin, LockStatus, Outcome, PackageReport, Report, Transfer};
 use crate::model::ExitCode;
 
 /// Log lines go to stderr, from warnings on, or as much as was asked for.
@@ -151,6 +151,7 @@ fn summary(report: &Report, goal: Goal) -> String {
                 size(total),
                 size(moved),
             );
+            text += &of_base(&platform.base_packages);
         }
     }
     if goal == Goal::Build && report.errors.is_empty() {
@@ -167,6 +168,15 @@ fn summary(report: &Report, goal: Goal) -> String {
         }
     }
     text
+}
+
+/// What an environment takes of its base, on a line.
+fn of_base(packages: &[PackageReport]) -> String {
+    if packages.is_empty() {
+        return String::new();
+    }
+    let packages: Vec<_> = packages.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
+    format!("       of the base: {}\n", packages.join(", "))
 }
 
 /// An image by its component, and the steps that run in it.

@@ -13,7 +13,7 @@ use crate::model::{Digest, Platform};
 pub struct Base {
     pub(super) config: Config,
     pub(super) layers: Vec<Layer>,
-    pub(super) source: Option<(String, Digest)>,
+    pub(super) source: Option<(Option<String>, Digest)>,
 }
 
 impl Base {
@@ -91,11 +91,16 @@ impl Base {
         Ok(Self { config, layers, source: None })
     }
 
-    /// Says where the base comes from; it becomes the labels `org.opencontainers.image.base.name` and `.digest`. The
-    /// name must not depend on the machine (a directory), or else the image would.
+    /// Says where the base comes from; it becomes the labels `org.opencontainers.image.base.name` and `.digest`.
     #[must_use]
-    pub fn named(mut self, name: impl Into<String>, digest: Digest) -> Self {
-        self.source = Some((name.into(), digest));
+    pub fn named(self, name: impl Into<String>, digest: Digest) -> Self {
+        self.known_as(Some(name.into()), digest)
+    }
+
+    /// The same of a base that may have no name: one that depends on the machine (a directory) must not get into an image.
+    #[must_use]
+    pub fn known_as(mut self, name: Option<String>, digest: Digest) -> Self {
+        self.source = Some((name, digest));
         self
     }
 

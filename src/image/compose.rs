@@ -227,7 +227,7 @@ fn runtime(spec: &ImageSpec<'_>) -> Result<Runtime, Error> {
     }
     runtime.labels.retain(|name, _| !name.starts_with(SELF_DESCRIPTION));
     if let Some((name, digest)) = &spec.base.source {
-        runtime.labels.insert(ANNOTATION_BASE_IMAGE_NAME.into(), name.clone());
+        runtime.labels.extend(name.clone().map(|name| (ANNOTATION_BASE_IMAGE_NAME.into(), name)));
         runtime.labels.insert(ANNOTATION_BASE_IMAGE_DIGEST.into(), digest.to_string());
     }
     runtime.labels.extend(spec.labels.clone());

@@ -68,6 +68,11 @@ where
 }
 
 impl Metadata {
+    /// Reads the metadata of a distribution that is installed somewhere. The error says what is wrong.
+    pub fn of_installed(text: &str) -> Result<Self, String> {
+        Self::parse(text.as_bytes(), &Memo::default())
+    }
+
     /// Reads a `METADATA` file: headers as in mail, up to the first empty line. The error says what is wrong.
     pub(super) fn parse(bytes: &[u8], memo: &Memo) -> Result<Self, String> {
         let headers = Fields::of(&String::from_utf8_lossy(bytes))?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use url::Url;
 
-use super::Lock;
+use super::{Base, Lock};
 use crate::model::{Digest, Key, KeyHasher, PackageName, Requirement, Target};
 use crate::net::without_credentials;
 
@@ -31,6 +31,10 @@ pub struct Inputs<'a> {
     pub indexes: &'a [Url],
     /// What else says where distributions come from, as canonical text.
     pub sources: &'a [String],
+    /// What the base has of the distributions that are locked or that serve instead, as [`Base::facts`] tells it.
+    ///
+    /// [`Base::facts`]: super::Base::facts
+    pub base: &'a [String],
 }
 
 impl Inputs<'_> {
@@ -64,6 +68,9 @@ impl Inputs<'_> {
         }
         if !self.sources.is_empty() {
             list("sources", &mut self.sources.iter().cloned());
+        }
+        if !self.base.is_empty() {
+            list("base", &mut self.base.iter().cloned());
         }
         hasher.finish()
     }
@@ -123,6 +130,15 @@ pub fn freshness(lock: &Lock, inputs: &Inputs<'_>) -> Freshness {
         };
         let (before, now) = (told(&lock.options), told(inputs.options));
         return Freshness::Stale(format!("it was made with {before}, not with {now}"));
+    }
+    let known = lock.base.as_ref().map(Base::facts).unwrap_or_default();
+    if known != inputs.base {
+        let before: BTreeSet<&String> = known.iter().collect();
+        let now: BTreeSet<&String> = inputs.base.iter().collect();
+        let names = before.symmetric_difference(&now).filter_map(|fact| fact.split(' ').next());
+        let names: BTreeSet<&str> = names.collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        return Freshness::Stale(format!("the base image has another {names} than it was made with"));
     }
     let before: BTreeSet<&String> = lock.requirements.iter().collect();
     let now = inputs.requirement_texts();

@@ -7,6 +7,7 @@
 //! A lock that another tool made is read as far as it can be: its markers are evaluated for the target and the best wheel is
 //! chosen. So is a `uv.lock`, and a requirements file that pins and hashes everything.
 
+mod base;
 mod built;
 mod document;
 mod error;
@@ -18,6 +19,7 @@ mod read;
 mod uv;
 mod write;
 
+pub use base::{Base, BasePackage};
 pub use error::Error;
 pub use foreign::{PinnedRequirement, pinned, unmet};
 pub use inputs::{Freshness, Inputs, freshness};
@@ -43,6 +45,8 @@ pub struct Lock {
     pub created_by: String,
     /// The requirements that it was made for, normalised and sorted; empty in a lock of another tool.
     pub requirements: Vec<String>,
+    /// The base image that it was made on, where one was known; absent in a lock of another tool.
+    pub base: Option<Base>,
     /// The options that it was made with, as canonical text; empty for the defaults and in a lock of another tool.
     pub options: String,
 }
@@ -57,6 +61,7 @@ impl Lock {
             pins,
             created_by: CREATED_BY.to_owned(),
             requirements: inputs.requirement_texts(),
+            base: None,
             options: inputs.options.to_owned(),
         }
     }

@@ -8,10 +8,10 @@ use url::Url;
 use super::document::{Node, Problem, Source};
 use super::marker::Markers;
 use super::merge::fitness;
-use super::{CREATED_BY, Error, Lock, built};
+use super::{Base, CREATED_BY, Error, Lock, built};
 use crate::model::{
-    Archive, ArchiveKind, Digest, Key, PackageName, Pin, PythonMinor, Target, Version, VersionSpecifiers,
-    WheelName,
+    Archive, ArchiveKind, Digest, Key, PackageName, Pin, Platform, PythonMinor, Target, Version,
+    VersionSpecifiers, WheelName,
 };
 
 /// The only version of the standard there is.
@@ -78,6 +78,7 @@ pub fn parse_all(text: &str, path: &Path, targets: &[Target]) -> Result<Vec<Lock
                 pins,
                 created_by: shown(&created_by),
                 requirements: Vec::new(),
+                base: None,
                 options: String::new(),
             })
             .map_err(|failure| match failure {
@@ -107,6 +108,7 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
     let mut requirements: Vec<String> = ours.texts("requirements")?.into_iter().map(str::to_owned).collect();
     requirements.sort();
     let options = ours.text("options")?.unwrap_or_default().to_owned();
+    let bases = bases(&ours)?;
     let mut locks: Vec<Lock> = Vec::new();
     for entry in ours.tables("targets")? {
         let target = Target {
@@ -117,6 +119,7 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
         if locks.iter().any(|lock| lock.target.platform == target.platform) {
             return Err(entry.problem(format!("{} is there more than once", target.platform)).into());
         }
+        let base = bases.iter().find(|(platform, _)| platform.is_none_or(|one| one == target.platform));
         let inputs = match entry.parsed::<Key>("inputs")? {
             Some(inputs) => inputs,
             // The only target has it beside it.
@@ -128,6 +131,7 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
             pins: Vec::new(),
             created_by: CREATED_BY.to_owned(),
             requirements: requirements.clone(),
+            base: base.map(|(_, base)| base.clone()),
             options: options.clone(),
         });
     }
@@ -135,6 +139,15 @@ fn ours(root: &Node<'_>) -> Result<Vec<Lock>, Failure> {
         return Err(ours.problem("`targets` must name what it is for").into());
     }
     Ok(locks)
+}
+
+/// The base images of a lock of ours: that of its only platform, or one for each.
+fn bases(ours: &Node<'_>) -> Result<Vec<(Option<Platform>, Base)>, Problem> {
+    if let Ok(Some(table)) = ours.table("base") {
+        return Ok(vec![(None, Base::read(&table)?)]);
+    }
+    let base = |table: Node<'_>| Ok((Some(table.required_parsed("platform")?), Base::read(&table)?));
+    ours.tables("base")?.into_iter().map(base).collect()
 }
 
 pub(super) struct Reader<'t> {

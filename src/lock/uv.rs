@@ -53,6 +53,7 @@ pub fn parse_uv(
         pins,
         created_by: MADE_BY.to_owned(),
         requirements: Vec::new(),
+        base: None,
         options: String::new(),
     })
 }

@@ -62,6 +62,16 @@ fn text(first: &Lock, locks: &[Lock], directory: &Path) -> String {
         let _ = writeln!(out, "options = {}", quoted(&first.options));
     }
     list(&mut out, "requirements", first.requirements.iter().map(|text| quoted(text)));
+    for lock in locks {
+        let Some(base) = &lock.base else { continue };
+        if locks.len() == 1 {
+            let _ = writeln!(out, "\n[tool.bakehouse.base]");
+        } else {
+            let platform = quoted(&lock.target.platform.to_string());
+            let _ = writeln!(out, "\n[[tool.bakehouse.base]]\nplatform = {platform}");
+        }
+        base.write(&mut out);
+    }
     out
 }
 

@@ -93,7 +93,20 @@ pub(crate) fn of_version(
     if package.extra().is_some() {
         dependencies.packages.push((Package::Base(name.clone()), VersionSet::singleton(version.clone())));
     }
+    let is_installed = facts.is_installed(name, version);
     for requirement in active(&metadata, package.extra(), facts) {
+        // Where it once came from is no matter: what is there beside it will do.
+        if is_installed
+            && let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url
+            && !facts.url(&requirement.name).is_some_and(|known| same_url(known, url))
+        {
+            let Some(there) = facts.installed(&requirement.name) else {
+                return Ok(Err(Reason::Metadata(format!("it requires {} from a URL", requirement.name))));
+            };
+            let there = VersionSet::singleton(there.clone());
+            dependencies.packages.push((Package::Base(requirement.name.clone()), there));
+            continue;
+        }
         if requirement.name == *name && !admits(requirement, version) {
             return Ok(Err(Reason::Metadata(format!(
                 "it requires another version of itself: {requirement}"
@@ -128,6 +141,10 @@ fn add(
         (Some(VersionOrUrl::VersionSpecifier(specifiers)), None) => {
             let mut set = versions_of(specifiers);
             for specifier in specifiers.iter().filter(|one| *one.operator() == Operator::ExactEqual) {
+                let written = specifier.version().to_string();
+                if facts.installed(name).is_some_and(|version| version.to_string() == written) {
+                    continue;
+                }
                 let candidates = facts.candidates(name)?;
                 if candidates.is_some_and(|known| !known.spelled(specifier.version())) {
                     set = VersionSet::empty();

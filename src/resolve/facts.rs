@@ -68,6 +68,17 @@ impl<'r> Facts<'r> {
         self.candidates.borrow().get(name).cloned().flatten()
     }
 
+    /// The version of a package that is there already, if it may be used.
+    pub(crate) fn installed(&self, name: &PackageName) -> Option<&Version> {
+        let installed = self.manifest.rules.installed.get(name)?;
+        (!self.urls.contains_key(name)).then_some(&installed.version)
+    }
+
+    /// Whether a version of a package is the one that is there already.
+    pub(crate) fn is_installed(&self, name: &PackageName, version: &Version) -> bool {
+        self.installed(name) == Some(version)
+    }
+
     /// The candidates of a package; none if no index has it.
     pub(crate) fn candidates(&self, name: &PackageName) -> Result<Option<Rc<Candidates>>, Error> {
         if let Some(known) = self.candidates.borrow().get(name) {
@@ -78,10 +89,12 @@ impl<'r> Facts<'r> {
         }
         let found = match self.source.releases(name) {
             Ok(releases) => Some(Rc::new(Candidates::new(releases, Arc::clone(&self.manifest.rules)))),
-            Err(Fault::UnknownPackage) => match self.required_at(name) {
-                Some(origin) => return Err(Error::UnknownPackage { name: name.clone(), origin }),
-                None => None,
-            },
+            Err(Fault::UnknownPackage) => {
+                match self.required_at(name).filter(|_| self.installed(name).is_none()) {
+                    Some(origin) => return Err(Error::UnknownPackage { name: name.clone(), origin }),
+                    None => None,
+                }
+            }
             Err(Fault::Unusable(why)) => {
                 tracing::debug!(%name, why, "the index has no usable releases");
                 None
@@ -102,6 +115,11 @@ impl<'r> Facts<'r> {
     ) -> Result<Looked<Arc<Metadata>>, Error> {
         if let Some(known) = self.known_metadata(name, version) {
             return Ok(known);
+        }
+        if self.is_installed(name, version)
+            && let Some(installed) = self.manifest.rules.installed.get(name)
+        {
+            return Ok(Ok(Arc::clone(installed)));
         }
         let candidates = self.candidates(name)?;
         let Some(file) = candidates.as_ref().and_then(|candidates| candidates.file(version)) else {

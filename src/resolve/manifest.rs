@@ -93,6 +93,9 @@ impl<'r> Manifest<'r> {
             allow_yank(name, &VersionSet::singleton(version.clone()));
         }
 
+        let mut installed = request.installed.clone();
+        installed.retain(|name, _| !urls.contains_key(name) && !request.hashes.contains_key(name));
+
         let python = request.target.python;
         let rules = Arc::new(Rules {
             target: request.target,
@@ -105,6 +108,7 @@ impl<'r> Manifest<'r> {
             yanks,
             hashes: request.hashes.clone(),
             preferences: request.preferences.clone(),
+            installed,
             building,
         });
         Ok(Self { requirements, constraints, overrides, urls, rules })

@@ -23,8 +23,10 @@ pub use options::{Options, PrereleaseMode, Strategy, UnknownValue};
 pub use source::{Choose, Fault, IndexSource, Source};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread;
 
+use crate::index::Metadata;
 use crate::model::{Digest, PackageName, Pin, Requirement, Target, Version, Warning};
 
 /// Room for the explanation of long conflicts, which are trees as deep as the conflict is long. It is reserved, not
@@ -47,6 +49,9 @@ pub struct Request<'a> {
     pub preferences: &'a BTreeMap<PackageName, Version>,
     /// The only hashes allowed, for packages that have any.
     pub hashes: &'a BTreeMap<PackageName, Vec<Digest>>,
+    /// What is there already. It is taken before anything else where it satisfies everything, and counts with what it
+    /// requires in turn; what is required from a URL or by its hash is not taken from here.
+    pub installed: &'a BTreeMap<PackageName, Arc<Metadata>>,
     /// The user's choices.
     pub options: Options,
 }
@@ -56,6 +61,8 @@ pub struct Request<'a> {
 pub struct Resolution {
     /// Every distribution to install, sorted by name.
     pub pins: Vec<Pin>,
+    /// What is there already and serves as it is, sorted by name.
+    pub installed: Vec<(PackageName, Version)>,
     /// What the user should know.
     pub warnings: Vec<Warning>,
 }

@@ -37,6 +37,9 @@ impl Prefetcher {
         if facts.url(name).is_some() || self.ranges.get(name) == Some(set) {
             return;
         }
+        if facts.installed(name).is_some_and(|version| set.contains(version)) {
+            return;
+        }
         self.ranges.insert(name.clone(), set.clone());
         if let Some(candidates) = facts.known(name) {
             let best = candidates.choose(set).cloned();

@@ -11,7 +11,7 @@ use pep508_rs::PackageName;
 use super::options::{PrereleaseMode, Strategy};
 use super::package::Reason;
 use super::ranges::{VersionSet, python_is_new_enough};
-use crate::index::{Files, ReleaseFile, Releases};
+use crate::index::{Files, Metadata, ReleaseFile, Releases};
 use crate::model::{ArchiveKind, Building, Digest, Target, Timestamp, Version};
 
 /// The mode, applied to one package.
@@ -46,6 +46,8 @@ pub(crate) struct Rules {
     pub(crate) hashes: BTreeMap<PackageName, Vec<Digest>>,
     /// Versions that are taken before all others where they fit: the pins of the old lock.
     pub(crate) preferences: BTreeMap<PackageName, Version>,
+    /// What is there already and may be taken.
+    pub(crate) installed: BTreeMap<PackageName, Arc<Metadata>>,
     /// Which packages may be built from their sources.
     pub(crate) building: Building,
 }
@@ -165,12 +167,18 @@ pub(crate) struct Candidates {
 impl Candidates {
     /// The candidates of a package under the rules.
     pub(crate) fn new(releases: Arc<Releases>, rules: Arc<Rules>) -> Self {
-        let versions: Vec<Version> = releases.versions.keys().cloned().collect();
+        let mut versions: Vec<Version> = releases.versions.keys().cloned().collect();
+        // It lies between the others, whoever may use it.
+        if let Some(installed) = rules.installed.get(&releases.name)
+            && let Err(position) = versions.binary_search(&installed.version)
+        {
+            versions.insert(position, installed.version.clone());
+        }
         let verdicts = versions.iter().map(|_| OnceCell::new()).collect();
         Self { releases, rules, versions, verdicts }
     }
 
-    /// All published versions, ascending.
+    /// All versions that there are, ascending.
     pub(crate) fn versions(&self) -> &[Version] {
         &self.versions
     }

@@ -129,19 +129,34 @@ impl Solver<'_> {
         let Some(name) = state.package_store[package].name().cloned() else {
             return Ok(Some(Version::new([0])));
         };
+        let is_extra = state.package_store[package].extra().is_some();
+        // An extra and its distribution have one version: one that suits both is worth more than the best for one.
+        let both = is_extra.then(|| {
+            let base = state.package_store.alloc(Package::Base(name.clone()));
+            match state.partial_solution.term_intersection_for_package(base) {
+                Some(Term::Positive(base)) => Some(set.intersection(base)),
+                _ => None,
+            }
+        });
+        let both = both.flatten();
+        // What is there already needs no index.
+        let installed = self.facts.installed(&name);
+        if let Some(installed) = installed.filter(|&version| both.as_ref().unwrap_or(set).contains(version)) {
+            return Ok(Some(installed.clone()));
+        }
         let Some(candidates) = self.facts.candidates(&name)? else {
-            state.add_unavailable(package, VersionSet::full(), Reason::UnknownPackage);
+            match installed {
+                // All that there is of it is there already, and does not do.
+                Some(_) => state.add_no_versions(package, set.clone()),
+                None => state.add_unavailable(package, VersionSet::full(), Reason::UnknownPackage),
+            }
             return Ok(None);
         };
-        let is_extra = state.package_store[package].extra().is_some();
-        if is_extra {
-            // An extra and its distribution have one version: one that suits both is worth more than the best for one.
-            let base = state.package_store.alloc(Package::Base(name.clone()));
-            if let Some(Term::Positive(base)) = state.partial_solution.term_intersection_for_package(base)
-                && let Some(version) = candidates.choose(&set.intersection(base))
-            {
-                return Ok(Some(version.clone()));
-            }
+        if let Some(version) = both.as_ref().and_then(|both| candidates.choose(both)) {
+            return Ok(Some(version.clone()));
+        }
+        if let Some(installed) = installed.filter(|&version| set.contains(version)) {
+            return Ok(Some(installed.clone()));
         }
         if let Some(version) = candidates.choose(set) {
             if !is_extra {
@@ -245,9 +260,13 @@ impl Chosen {
     }
 
     fn into_resolution(self, facts: &Facts<'_>) -> Result<Resolution, Error> {
-        let mut resolution = Resolution { pins: Vec::new(), warnings: Vec::new() };
+        let mut resolution = Resolution { pins: Vec::new(), installed: Vec::new(), warnings: Vec::new() };
         let none = BTreeSet::new();
         for (name, version) in &self.versions {
+            if facts.is_installed(name, version) {
+                resolution.installed.push((name.clone(), version.clone()));
+                continue;
+            }
             // Both were looked at when the version was decided.
             let Some(candidates) = facts.candidates(name)? else { continue };
             let (Some(file), Ok(metadata)) = (candidates.file(version), facts.metadata(name, version)?)
@@ -291,7 +310,9 @@ impl Chosen {
                 requires_python,
                 dependencies: dependencies
                     .into_iter()
-                    .filter(|name| self.versions.contains_key(name))
+                    .filter(|name| {
+                        self.versions.get(name).is_some_and(|version| !facts.is_installed(name, version))
+                    })
                     .collect(),
             });
         }

@@ -13,6 +13,7 @@ use bakehouse::model::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[allow(clippy::duplicate_mod, reason = "a test may use a registry alone, or the bakery, or both")]
 #[path = "conform.rs"]
 mod conform;
 
@@ -109,16 +110,17 @@ impl World {
 
     /// Runs the program.
     pub fn run(&self, arguments: &[&str]) -> Ran {
-        run(&mut self.command(arguments))
+        let ran = run(&mut self.command(arguments));
+        if ran.code == 0 && arguments[0] == "build" {
+            conforms(arguments);
+        }
+        ran
     }
 
     /// Runs the program, which must succeed, and gives the report.
     pub fn succeed(&self, arguments: &[&str]) -> Value {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}\n{}", ran.stderr);
-        for output in arguments.windows(2).filter(|pair| arguments[0] == "build" && pair[0] == "--output") {
-            output[1].strip_prefix("oci:").into_iter().for_each(|layout| conform::layout(Path::new(layout)));
-        }
         ran.report
     }
 
@@ -139,6 +141,17 @@ impl World {
             write_layout(&path, &[PYTHON, LIBC]);
         }
         path
+    }
+}
+
+/// Holds everything that a run wrote into files against the schemas of the image specification.
+pub fn conforms(arguments: &[&str]) {
+    for output in arguments.windows(2).filter(|pair| pair[0] == "--output").map(|pair| pair[1]) {
+        match output.split_once(':').unwrap() {
+            ("oci", path) => conform::layout(Path::new(path)),
+            ("oci-archive", path) => conform::archive(Path::new(path)),
+            (_, path) => conform::docker_archive(Path::new(path)),
+        }
     }
 }
 
@@ -333,4 +346,74 @@ pub fn unpack(layout: &Path, name: &str, bundle: &Path) {
 pub fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().unwrap();
     output.stdout == b"0\n"
+}
+
+/// Copies a layout's only image and puts a layer of files on top.
+pub fn extend_layout(from: &Path, to: &Path, files: &[BaseFile<'_>]) {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content, mode) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    add_layers(from, to, &[tar.into_inner().unwrap()]);
+}
+
+/// Copies a layout's only image and puts layers on top, given as tars.
+pub fn add_layers(from: &Path, to: &Path, tars: &[Vec<u8>]) {
+    let (from, to) = (format!("oci:{}", from.display()), to.to_owned());
+    let status =
+        Command::new("skopeo").args(["copy", "-q", &from]).arg(format!("oci:{}", to.display())).status();
+    assert!(status.unwrap().success());
+    let blobs = to.join("blobs/sha256");
+    let put = |bytes: &[u8]| {
+        let digest = Digest::of(bytes);
+        fs::write(blobs.join(digest.hex()), bytes).unwrap();
+        (json!(digest), json!(bytes.len()))
+    };
+    let read = |descriptor: &Value| -> Value {
+        let digest = descriptor["digest"].as_str().unwrap();
+        serde_json::from_slice(&fs::read(blobs.join(digest.strip_prefix("sha256:").unwrap())).unwrap())
+            .unwrap()
+    };
+    let mut index: Value = serde_json::from_slice(&fs::read(to.join("index.json")).unwrap()).unwrap();
+    let mut manifest = read(&index["manifests"][0]);
+    let mut config = read(&manifest["config"]);
+    for tar in tars {
+        let (digest, size) = put(tar);
+        config["rootfs"]["diff_ids"].as_array_mut().unwrap().push(digest.clone());
+        let media_type = "application/vnd.oci.image.layer.v1.tar";
+        let layer = json!({"mediaType": media_type, "digest": digest, "size": size});
+        manifest["layers"].as_array_mut().unwrap().push(layer);
+    }
+    config.as_object_mut().unwrap().remove("history");
+    let (digest, size) = put(config.to_string().as_bytes());
+    (manifest["config"]["digest"], manifest["config"]["size"]) = (digest, size);
+    let (digest, size) = put(manifest.to_string().as_bytes());
+    (index["manifests"][0]["digest"], index["manifests"][0]["size"]) = (digest, size);
+    fs::write(to.join("index.json"), index.to_string()).unwrap();
+}
+
+/// Runs a program in an unpacked image, as root or as `UID:GID`; gives what it prints.
+pub fn in_root(root: &Path, user: Option<&str>, arguments: &[&str]) -> String {
+    let mut command = if is_root() { Command::new("chroot") } else { Command::new("unshare") };
+    match (is_root(), user) {
+        (true, Some(user)) => drop(command.arg(format!("--userspec={user}"))),
+        (true, None) => {}
+        (false, _) => drop(command.args(["--map-root-user", "chroot"])),
+    }
+    let output = command.arg(root).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A base image with a real Python whose C library is musl, in `target`; made where it is not there.
+pub fn musl_layout() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join("target/musl-base");
+    if !path.join("index.json").exists() {
+        assert!(Command::new(root.join("scripts/musl-base")).arg(&path).status().unwrap().success());
+    }
+    path
 }

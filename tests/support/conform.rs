@@ -85,3 +85,80 @@ pub fn layout(path: &Path) {
         }
     }
 }
+
+/// The same of a layout in a tar file.
+pub fn archive(path: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    tar::Archive::new(fs::File::open(path).unwrap()).unpack(folder.path()).unwrap();
+    layout(folder.path());
+}
+
+/// The configs in what `docker load` reads, and that its layers are what the configs say.
+pub fn docker_archive(path: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    tar::Archive::new(fs::File::open(path).unwrap()).unpack(folder.path()).unwrap();
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    let list: Value = serde_json::from_slice(&read("manifest.json")).unwrap();
+    for image in list.as_array().unwrap() {
+        let config: Value = serde_json::from_slice(&read(image["Config"].as_str().unwrap())).unwrap();
+        document("config-schema.json", &config);
+        let layers = image["Layers"].as_array().unwrap();
+        let diff_ids = config["rootfs"]["diff_ids"].as_array().unwrap();
+        assert_eq!(layers.len(), diff_ids.len());
+        for (layer, diff_id) in layers.iter().zip(diff_ids) {
+            let name = layer.as_str().unwrap();
+            let mut bytes = read(name);
+            if name.ends_with(".gz") {
+                let packed = std::mem::take(&mut bytes);
+                let mut tar = flate2::read::MultiGzDecoder::new(&packed[..]);
+                std::io::Read::read_to_end(&mut tar, &mut bytes).unwrap();
+            }
+            assert_eq!(Digest::of(&bytes).to_string(), diff_id.as_str().unwrap(), "{name}");
+        }
+    }
+}
+
+/// Every manifest and config in a registry's storage, but for those of other formats.
+pub fn registry(storage: &Path) {
+    let root = storage.join("docker/registry/v2");
+    let read = |digest: &str| {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        fs::read(root.join("blobs/sha256").join(&hex[..2]).join(hex).join("data")).ok()
+    };
+    let mut folders = vec![root.join("repositories")];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.path().is_dir()) {
+            if entry.file_name() != "_manifests" {
+                folders.push(entry.path());
+                continue;
+            }
+            let revisions =
+                fs::read_dir(entry.path().join("revisions/sha256")).into_iter().flatten().flatten();
+            for revision in revisions {
+                // What a test deleted or damaged has no link or no blob.
+                let Ok(digest) = fs::read_to_string(revision.path().join("link")) else { continue };
+                let Some(manifest) =
+                    read(&digest).and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+                else {
+                    continue;
+                };
+                match manifest["mediaType"].as_str() {
+                    Some("application/vnd.oci.image.index.v1+json") => {
+                        document("image-index-schema.json", &manifest)
+                    }
+                    Some("application/vnd.oci.image.manifest.v1+json") => {
+                        document("image-manifest-schema.json", &manifest);
+                        let config = read(manifest["config"]["digest"].as_str().unwrap());
+                        if let Some(config) = config
+                            && manifest["config"]["mediaType"] == "application/vnd.oci.image.config.v1+json"
+                        {
+                            document("config-schema.json", &serde_json::from_slice(&config).unwrap());
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

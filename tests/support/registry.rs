@@ -3,8 +3,13 @@
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "test support, of which every file uses a part"
 )]
+
+#[allow(clippy::duplicate_mod, reason = "a test may use a registry alone, or the bakery, or both")]
+#[path = "conform.rs"]
+mod conform;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -90,6 +95,10 @@ impl Drop for Registry {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // Whatever a test pushed is as the image specification says.
+        if !thread::panicking() {
+            conform::registry(&self.directory.path().join("data"));
+        }
     }
 }
 
