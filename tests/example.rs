@@ -119,10 +119,12 @@ for name in sorted({d.metadata["Name"].lower().replace("_", "-").replace(".", "-
     print(name)
 "#;
 
-/// The names in a lock.
+/// The names of the packages in a lock.
 fn locked(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
-    text.lines()
+    let (packages, _) = text.split_once("\n[tool.").unwrap();
+    packages
+        .lines()
         .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
         .map(str::to_owned)
         .collect()
