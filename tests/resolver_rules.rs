@@ -69,6 +69,7 @@ fn answer(case: &Table) -> Result<Vec<String>, ExitCode> {
             libc: "glibc-2.36".parse().unwrap(),
         },
         preferences: &none.0,
+        installed: &BTreeMap::new(),
         hashes: &none.1,
         options,
     };
