@@ -74,6 +74,8 @@ fn a_plan_of_something_new_writes_nothing_and_estimates() {
     }
     let planned = &plan["planned"];
     assert_eq!((&planned["downloads"], &planned["exact"]), (&Value::from(2), &Value::from(false)));
+    let downloads: u64 = own(&plan).iter().map(|layer| layer["downloads"].as_u64().unwrap()).sum();
+    assert_eq!(downloads, 2, "layer by layer");
     assert_eq!(planned["layersToBuild"], own(&plan).len());
     let code = own(&plan).into_iter().rfind(|layer| layer["role"] == "code").unwrap();
     assert!(code["estimatedSize"].as_u64().unwrap() > 0, "{code}");

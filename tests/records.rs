@@ -218,6 +218,10 @@ fn one_distribution_more_downloads_its_group_alone() {
     assert_eq!(layer_of(&after, "large")["origin"], "registry");
     assert_eq!(layer_of(&after, "large")["digest"], layer_of(&before, "large")["digest"]);
     assert_eq!(layer_of(&after, "more")["origin"], "built");
+    // The API's greeting, the image's tag, the base, the environment; of each layer its record and a look at it here and
+    // where the image goes; five for what is new, and as many for its record.
+    let count = layers(&after).len() as u64;
+    assert!(number(&after, "registryRequests") <= 4 + 4 * count + 20, "{after}");
 
     // And the new environment is known now.
     let again = fresh(&world, &registry, "three", &[]);
@@ -238,6 +242,48 @@ fn a_layer_that_the_registry_has_collected_is_built_again() {
 
     let again = fresh(&world, &registry, "three", &[]);
     assert_eq!(number(&again, "distributionBytes"), 0, "the layer is back");
+}
+
+/// Deletes a manifest, as whoever tidies a registry does; the registry's garbage collection takes its blobs.
+fn delete_manifest(registry: &Registry, repository: &str, digest: &str) {
+    let answer = request(registry, "DELETE", &format!("/v2/{repository}/manifests/{digest}"));
+    assert!(answer.contains(" 202 "), "{answer}");
+}
+
+#[test]
+fn the_registrys_garbage_collection_spares_what_records_name() {
+    let (world, registry) = (world(), Registry::start());
+    let cold = fresh(&world, &registry, "one", &[]);
+    let image = cold["images"][0]["digest"].as_str().unwrap();
+    downloads(&world);
+    registry.collect_garbage();
+    delete_manifest(&registry, "team/project", image);
+    registry.collect_garbage();
+    let warm = fresh(&world, &registry, "two", &[]);
+    assert_eq!((digests(&warm), number(&warm, "distributionBytes")), (digests(&cold), 0));
+    assert_eq!(downloads(&world), Vec::<String>::new());
+
+    // Where the records are deleted as well, everything is built again.
+    delete_manifest(&registry, "team/project", image);
+    for tag in tags(&registry) {
+        let digest = manifest(&registry, &tag).digest.to_string();
+        delete_manifest(&registry, "team/bakehouse-cache", &digest);
+    }
+    registry.collect_garbage();
+    let rebuilt = fresh(&world, &registry, "three", &[]);
+    assert_eq!(digests(&rebuilt), digests(&cold));
+    assert_eq!(downloads(&world), ["large", "small", "tiny"]);
+    // The store of an earlier run has everything, the registry nothing: all of it comes back.
+    delete_manifest(&registry, "team/project", image);
+    for tag in tags(&registry) {
+        let digest = manifest(&registry, &tag).digest.to_string();
+        delete_manifest(&registry, "team/bakehouse-cache", &digest);
+    }
+    registry.collect_garbage();
+    let restored = fresh(&world, &registry, "one", &[]);
+    assert_eq!((digests(&restored), number(&restored, "distributionBytes")), (digests(&cold), 0));
+    let again = fresh(&world, &registry, "four", &[]);
+    assert_eq!((digests(&again), number(&again, "distributionBytes")), (digests(&cold), 0));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::records::{self, Clash, EnvironmentRecord, Records};
 use super::report::{LayerOrigin, PackageReport, Role};
 use super::{Error, Event};
-use crate::layer::{self, Collision, Compression, FileEntry, Fragment, Layer, WheelInputs};
+use crate::layer::{self, Collision, Compression, FileEntry, Fragment, InstalledFile, Layer, WheelInputs};
 use crate::lock::Lock;
 use crate::model::{ArchiveKind, Digest, Key, Pin, Target, Warning, WheelName};
 
@@ -47,11 +47,12 @@ impl<K: Eq + Hash, V: Clone> Once<K, V> {
     }
 }
 
-/// The fragments and layers of a run.
+/// The fragments, layers and environments of a run.
 #[derive(Default)]
 pub struct Assembly {
     fragments: Once<Key, (Arc<Fragment>, LayerOrigin)>,
     layers: Once<Key, (Arc<Layer>, LayerOrigin)>,
+    environments: Once<Key, Arc<Environment>>,
 }
 
 /// One wheel of a lock, ready to be made into a fragment.
@@ -83,12 +84,23 @@ pub fn wheels(lock: &Lock, compression: Compression) -> Result<Vec<Wheel<'_>>, E
 
 /// The groups of wheels that share a layer, by the lock alone.
 pub fn groups<'l>(wheels: &[Wheel<'l>], budget: usize) -> Vec<Vec<usize>> {
-    let item = |wheel: &Wheel<'l>| layer::Item {
-        name: &wheel.pin.name,
-        size: wheel.pin.archive.size.unwrap_or(0),
-        pure: wheel.name.platform == ["any"],
+    let item = |wheel: &Wheel<'l>| {
+        let pure = wheel.name.platform == ["any"];
+        // Not every index tells sizes. What has compiled parts is large more often than not.
+        let size = wheel.pin.archive.size.unwrap_or(if pure { 0 } else { layer::LARGE });
+        layer::Item { name: &wheel.pin.name, size, pure }
     };
     layer::group(&wheels.iter().map(item).collect::<Vec<_>>(), budget)
+}
+
+/// The places of the groups, those with most to do first: so that at the end no processor waits for a large one.
+fn by_size(wheels: &[Wheel<'_>], groups: &[Vec<usize>]) -> Vec<usize> {
+    let size = |place: usize| {
+        groups[place].iter().map(|&i| wheels[i].pin.archive.size.unwrap_or(0)).fold(0, u64::saturating_add)
+    };
+    let mut places: Vec<usize> = (0..groups.len()).collect();
+    places.sort_by_key(|&place| std::cmp::Reverse(size(place)));
+    places
 }
 
 /// What the report says of a group.
@@ -128,23 +140,58 @@ pub struct Environment {
 /// The layers that the registry has, by their keys.
 pub type Remote = HashMap<Key, Arc<Layer>>;
 
+/// What is known of an environment before any of it is made.
+struct Outset<'l> {
+    wheels: Vec<Wheel<'l>>,
+    /// For each wheel, whether its fragment is in the store.
+    stored: Vec<bool>,
+    /// The records to ask, unless the store has everything.
+    records: Option<&'l Records>,
+    /// The layers that a record of the whole environment names, if there is one.
+    remembered: Option<HashMap<Key, Arc<Layer>>>,
+}
+
+/// A layer, and the files of each of its members if they are still to be compared with others'.
+type Found = (Made, Vec<Arc<Vec<InstalledFile>>>);
+
 impl Assembly {
     /// The layers of an environment, the skeleton among them. What the registry's records name is taken as it is;
-    /// everything else is in the store then.
+    /// everything else is in the store then. Each layer goes its own way: while one is downloaded, another is built, and
+    /// what was built is handed to `send` at once.
+    ///
+    /// Which layers there are is certain only when the files of all distributions are known: those that collide share a
+    /// layer. That is rare, so nothing waits for it; what was made in vain then is true all the same, but part of no image.
     pub async fn environment(
         &self,
         context: &Context<'_>,
         lock: &Lock,
         budget: usize,
         skeleton: Made,
-    ) -> Result<Environment, Error> {
+        send: impl AsyncFn(&Made),
+    ) -> Result<Arc<Environment>, Error> {
         let wheels = wheels(lock, context.options.compression)?;
         let planned = groups(&wheels, budget);
         let keys: Vec<Key> = planned.iter().map(|group| group_key(&wheels, group)).collect();
         let key = records::environment_key(&keys, &skeleton.layer.key);
+        let make = || async {
+            let made = self.make(context, key, wheels, planned, skeleton, send).await?;
+            Ok(Arc::new(made))
+        };
+        self.environments.get(key, make).await
+    }
 
+    async fn make(
+        &self,
+        context: &Context<'_>,
+        key: Key,
+        wheels: Vec<Wheel<'_>>,
+        planned: Vec<Vec<usize>>,
+        skeleton: Made,
+        send: impl AsyncFn(&Made),
+    ) -> Result<Environment, Error> {
         let stored = stored(context, &wheels)?;
-        let records = context.records.as_ref().filter(|_| !stored.iter().all(|&stored| stored));
+        let whole = stored.iter().all(|&stored| stored);
+        let records = context.records.as_ref().filter(|_| !whole);
         let record = match records {
             Some(records) => records.environment(&context.store, key).await?,
             None => None,
@@ -152,30 +199,65 @@ impl Assembly {
         let record = record.filter(|record| record.layers.last() == Some(&*skeleton.layer));
         let record = record
             .and_then(|record| Some((recall(&record, &wheels, &planned, &skeleton.layer.key)?, record)));
-        let recalled = record.is_some();
-        let (collisions, remote) = match record {
-            Some((collisions, record)) => (collisions, usable(context, &record.layers).await?),
-            None => self.materials(context, records, &wheels, &planned, &stored).await?,
-        };
-
-        let groups = layer::part_colliding(planned, &collisions);
-        let layers = groups.iter().map(|group| async {
-            let packages = packages(&wheels, group);
-            let local = group.iter().all(|&i| stored[i]);
-            if let Some(layer) = remote.get(&group_key(&wheels, group)).filter(|_| !local) {
-                let (layer, origin) = (Arc::clone(layer), LayerOrigin::Registry);
-                return Ok(Made { layer, role: Role::Environment, packages, origin });
+        let (known, remembered) = match record {
+            Some((collisions, record)) => {
+                let layers = record.layers.iter().map(|layer| (layer.key, Arc::new(layer.clone())));
+                (Some(collisions), Some(layers.collect()))
             }
-            let members = group.iter().map(|&i| self.fragment(context, &wheels[i]));
-            self.layer(context, try_join_all(members).await?, packages).await
+            None if whole => {
+                let files = wheels.iter().map(|wheel| context.installed_files(&wheel.key));
+                (Some(layer::collisions(&files.collect::<Result<Vec<_>, _>>()?)), None)
+            }
+            None => (None, None),
+        };
+        let planned = match &known {
+            Some(collisions) => layer::part_colliding(planned, collisions),
+            None => planned,
+        };
+        let outset = Outset { wheels, stored, records, remembered };
+        let wheels = &outset.wheels;
+
+        let (groups, with_files) = (&planned, known.is_none());
+        let (outset, send) = (&outset, &send);
+        let work = by_size(wheels, groups).into_iter().map(|place| async move {
+            let (made, files) = self.find_or_make(context, outset, &groups[place], with_files).await?;
+            if made.origin == LayerOrigin::Built {
+                send(&made).await;
+            }
+            Ok::<_, Error>((place, made, files))
+        });
+        let mut found: HashMap<usize, Made> = HashMap::new();
+        let mut files = vec![Arc::default(); wheels.len()];
+        for (place, made, of_members) in try_join_all(work).await? {
+            found.insert(place, made);
+            for (&i, of_member) in planned[place].iter().zip(of_members) {
+                files[i] = of_member;
+            }
+        }
+        let (layers, collisions) = match known {
+            Some(collisions) => (planned.clone(), collisions),
+            None => {
+                let collisions = layer::collisions(&files);
+                (layer::part_colliding(planned.clone(), &collisions), collisions)
+            }
+        };
+        let found = &found;
+        let layers = layers.iter().map(|group| async move {
+            match groups.iter().position(|one| one == group).and_then(|place| found.get(&place)) {
+                Some(made) => Ok(made.clone()),
+                None => {
+                    let members = group.iter().map(|&i| self.fragment(context, &wheels[i]));
+                    self.layer(context, try_join_all(members).await?, packages(wheels, group)).await
+                }
+            }
         });
         let mut layers: Vec<Made> = try_join_all(layers).await?;
-        let remembered = match records {
-            None => Remembered::NotAsked,
-            Some(_) if recalled && layers.iter().all(|made| remote.contains_key(&made.layer.key)) => {
+        let remembered = match (records, &outset.remembered) {
+            (None, _) => Remembered::NotAsked,
+            (_, Some(_)) if layers.iter().all(|made| made.origin == LayerOrigin::Registry) => {
                 Remembered::Whole
             }
-            Some(_) => Remembered::No,
+            _ => Remembered::No,
         };
         layers.push(skeleton);
         let clash = |collision: &Collision| Clash {
@@ -185,43 +267,40 @@ impl Assembly {
             same: collision.same,
         };
         let clashes = collisions.iter().map(clash).collect();
-        let warnings = warnings(&wheels, &collisions).collect();
+        let warnings = warnings(wheels, &collisions).collect();
         Ok(Environment { key, layers, clashes, remembered, warnings })
     }
 
-    /// Finds the planned layers one by one: in the registry, or made of fragments that are then in the store. The files
-    /// of them all tell which distributions collide.
-    async fn materials(
+    /// The layer of a group: one that the registry has, or one made of fragments that are then in the store.
+    async fn find_or_make(
         &self,
         context: &Context<'_>,
-        records: Option<&Records>,
-        wheels: &[Wheel<'_>],
-        planned: &[Vec<usize>],
-        stored: &[bool],
-    ) -> Result<(Vec<Collision>, Remote), Error> {
-        let find = planned.iter().map(|group| async move {
-            if let Some(records) = records.filter(|_| !group.iter().all(|&i| stored[i]))
-                && let Some(record) = records.layer(&context.store, group_key(wheels, group)).await?
-                && records.is_usable(context, &record.layer).await?
+        outset: &Outset<'_>,
+        group: &[usize],
+        with_files: bool,
+    ) -> Result<Found, Error> {
+        let Outset { wheels, stored, records, remembered } = outset;
+        let packages = packages(wheels, group);
+        if let Some(records) = records.filter(|_| !group.iter().all(|&i| stored[i])) {
+            let key = group_key(wheels, group);
+            let (layer, files) = match remembered {
+                Some(layers) => (layers.get(&key).cloned(), Vec::new()),
+                None => match records.layer(&context.store, key).await? {
+                    Some(known) => (Some(Arc::clone(&known.layer)), known.files.clone()),
+                    None => (None, Vec::new()),
+                },
+            };
+            if let Some(layer) = layer
+                && records.is_usable(context, &layer).await?
             {
-                return Ok((Some(Arc::new(record.layer.clone())), record.files.clone()));
-            }
-            let files = group.iter().map(|&i| async move {
-                self.fragment(context, &wheels[i]).await?;
-                let files = layer::fragment_files(&context.store, &wheels[i].key)?;
-                Ok::<_, Error>(files.unwrap_or_default())
-            });
-            Ok::<_, Error>((None, try_join_all(files).await?))
-        });
-        let mut files = vec![Vec::new(); wheels.len()];
-        let mut remote = Remote::new();
-        for (group, (layer, of_members)) in planned.iter().zip(try_join_all(find).await?) {
-            remote.extend(layer.map(|layer| (layer.key, layer)));
-            for (&i, of_member) in group.iter().zip(of_members) {
-                files[i] = of_member;
+                let (role, origin) = (Role::Environment, LayerOrigin::Registry);
+                return Ok((Made { layer, role, packages, origin }, files));
             }
         }
-        Ok((layer::collisions(&files), remote))
+        let members = group.iter().map(|&i| self.fragment(context, &wheels[i]));
+        let made = self.layer(context, try_join_all(members).await?, packages).await?;
+        let files = group.iter().filter(|_| with_files).map(|&i| context.installed_files(&wheels[i].key));
+        Ok((made, files.collect::<Result<_, _>>()?))
     }
 
     async fn fragment(
@@ -230,8 +309,8 @@ impl Assembly {
         wheel: &Wheel<'_>,
     ) -> Result<(Arc<Fragment>, LayerOrigin), Error> {
         let make = || async {
-            if let Some(fragment) = layer::stored_fragment(&context.store, &wheel.key)? {
-                return Ok((Arc::new(fragment), LayerOrigin::Store));
+            if let Some(fragment) = context.fragments.fragment(&context.store, &wheel.key)? {
+                return Ok((fragment, LayerOrigin::Store));
             }
             let file_name = &wheel.pin.archive.file_name;
             let blob = {
@@ -316,7 +395,8 @@ fn of_files(role: Role, (layer, built): (Arc<Layer>, bool)) -> Made {
 
 /// For each wheel, whether its fragment is in the store.
 pub fn stored(context: &Context<'_>, wheels: &[Wheel<'_>]) -> Result<Vec<bool>, Error> {
-    wheels.iter().map(|wheel| Ok(layer::stored_fragment(&context.store, &wheel.key)?.is_some())).collect()
+    let find = |wheel: &Wheel<'_>| Ok(context.fragments.fragment(&context.store, &wheel.key)?.is_some());
+    wheels.iter().map(find).collect()
 }
 
 /// The key of the layer of a group.

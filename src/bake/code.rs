@@ -1,6 +1,6 @@
 //! Code layers: what the project's shared packages and a component's own files come to in the image.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use super::context::Context;
 use super::locks::Locked;
 use super::report::{CodeLayer, CodeReport, FileReport, LeftOutReport, LibraryReport, Report};
 use super::settings::Running;
-use crate::layer::{self, FileEntry, FileKind, FileSource, Layer, PREFIX};
+use crate::layer::{FileEntry, FileKind, FileSource, Layer, PREFIX};
 use crate::model::{Key, Origin, PackageName, Warning};
 use crate::project::{CodeFile, CodeFileKind, CodeFiles, CodeReader, Component, Library, Reason};
 
@@ -75,12 +75,9 @@ impl Code {
     ) -> Result<(), Error> {
         let site = format!("{PREFIX}/lib/python{}/site-packages/", locked.lock.target.python);
         for wheel in wheels(&locked.lock, context.options.compression)? {
-            let names: BTreeSet<String> = match layer::fragment_files(&context.store, &wheel.key)? {
-                Some(files) => {
-                    files.iter().filter_map(|file| module(file.path.strip_prefix(&site)?)).collect()
-                }
-                None => [wheel.pin.name.as_dist_info_name().into_owned()].into(),
-            };
+            let names = context.fragments.modules(&context.store, &wheel.key, &site)?;
+            let names =
+                names.unwrap_or_else(|| Arc::new([wheel.pin.name.as_dist_info_name().into_owned()].into()));
             for (name, path) in names.iter().filter_map(|name| self.modules.get_key_value(name)) {
                 let message =
                     format!("its name hides `{name}` of the distribution {}: rename it", wheel.pin.name);
@@ -89,15 +86,6 @@ impl Code {
             }
         }
         Ok(())
-    }
-}
-
-/// The module that a file of `site-packages` makes importable.
-fn module(path: &str) -> Option<String> {
-    match path.split_once('/') {
-        None => path.strip_suffix(".py").map(str::to_owned),
-        Some((package, "__init__.py")) => Some(package.to_owned()),
-        Some(_) => None,
     }
 }
 

@@ -10,13 +10,15 @@ use url::Url;
 
 use super::code::Parts;
 use super::environments::Names;
+use super::fragments::Fragments;
 use super::locks::Solved;
 use super::records::Records;
 use super::report::Report;
 use super::{Error, Event, Freshness, Goal, Options, Progress, Run, resolving};
 use crate::build::{self, Builders};
 use crate::index::Index;
-use crate::model::VersionOrUrl;
+use crate::layer::InstalledFile;
+use crate::model::{Key, VersionOrUrl};
 use crate::project::{CodeReader, Environment, Project};
 use crate::registry::Registries;
 use crate::store::Store;
@@ -63,6 +65,8 @@ pub struct Context<'a> {
     /// Limits blobs being delivered.
     pub deliveries: Arc<Semaphore>,
     pub clocks: Clocks,
+    /// What the store knows of fragments.
+    pub fragments: Fragments,
     progress: &'a dyn Progress,
 }
 
@@ -113,6 +117,7 @@ impl<'a> Context<'a> {
             downloads: Arc::new(Semaphore::new(DOWNLOADS)),
             deliveries: Arc::new(Semaphore::new(DELIVERIES)),
             clocks: Clocks::default(),
+            fragments: Fragments::default(),
             progress,
         })
     }
@@ -140,6 +145,11 @@ impl<'a> Context<'a> {
         let _permit = self.processors.acquire().await;
         let _running = self.clocks.assemble.start();
         tokio::task::spawn_blocking(work).await.map_err(Error::Worker)?
+    }
+
+    /// The files of a fragment, sorted by path; none if the store does not know it (yet).
+    pub fn installed_files(&self, fragment: &Key) -> Result<Arc<Vec<InstalledFile>>, Error> {
+        Ok(self.fragments.files(&self.store, fragment)?.unwrap_or_default())
     }
 
     /// Puts what was counted and timed into the report.

@@ -1,6 +1,6 @@
 //! Images to their destinations: a registry, layouts, archives, or the store alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::{try_join, try_join_all};
 
 use super::archives::Archives;
+use super::assemble::Once;
 use super::context::Context;
 use super::report::Transfer;
 use super::{Error, Event, Output};
 use crate::base::Base;
-use crate::image::{Document, Image};
+use crate::image::{Descriptor, Document, Image};
 use crate::layer::{self, Layer};
 use crate::model::{Digest, Platform};
 use crate::registry::{self, Layout, Pushed, Reference, Repository};
@@ -78,6 +79,12 @@ pub struct Finished {
     pub layers: Vec<Blob>,
 }
 
+impl Finished {
+    fn parcel(&self) -> Parcel<'_> {
+        Parcel { name: &self.name, platform: self.image.platform }
+    }
+}
+
 /// What became of an image.
 pub struct Delivered {
     /// How each layer got there.
@@ -95,7 +102,27 @@ pub struct Destinations {
     tags: Vec<String>,
     /// For each blob a repository that has it, to mount it from. Who delivers the blob first holds the lock.
     homes: Mutex<HashMap<Digest, Home>>,
+    /// How each blob of an image got to each destination: layers go ahead of their image.
+    sent: Once<(Place, String, Platform, Digest), Transfer>,
+    /// What each layout is to list in the end, by name: to change its index for every image would take the square of their
+    /// number.
+    listed: Mutex<BTreeMap<(usize, String), Descriptor>>,
     written: AtomicU64,
+}
+
+/// One of the destinations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    Registry,
+    /// The layout at this place of those that are written.
+    Layout(usize),
+}
+
+/// An image on its way: its name, without prefix and tag, and its platform.
+#[derive(Debug, Clone, Copy)]
+pub struct Parcel<'n> {
+    pub name: &'n str,
+    pub platform: Platform,
 }
 
 type Home = Arc<tokio::sync::Mutex<Option<Repository>>>;
@@ -113,7 +140,26 @@ impl Destinations {
         }
         let archives = Archives::new(&delivery.outputs)?;
         let tags = delivery.tags.clone();
-        Ok(Self { layouts, archives, tags, homes: Mutex::default(), written: AtomicU64::new(0) })
+        let (homes, sent) = (Mutex::default(), Once::default());
+        let (listed, written) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Self { layouts, archives, tags, homes, sent, listed, written })
+    }
+
+    /// Lists the images that are there in the layouts.
+    pub fn list(&self) -> Result<(), Error> {
+        let listed = std::mem::take(&mut *self.listed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (at, layout) in self.layouts.iter().enumerate() {
+            let here = listed.iter().filter(|((place, _), _)| *place == at);
+            let here: Vec<_> = here.map(|((_, name), image)| (image.clone(), name.clone())).collect();
+            let failed = |source| Error::Deliver { image: layout.path().display().to_string(), source };
+            layout.tag_all(&here).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn will_list(&self, at: usize, name: &str, tags: &[String], image: &Descriptor) {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        listed.extend(tags.iter().map(|tag| ((at, format!("{name}:{tag}")), image.clone())));
     }
 
     /// Writes what can be written only when all images are there.
@@ -129,7 +175,24 @@ impl Destinations {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Delivers an image everywhere.
+    /// Sends layers of an image ahead of it, to wherever that can be done before all of it is there.
+    pub async fn send(
+        &self,
+        context: &Context<'_>,
+        image: Parcel<'_>,
+        layers: impl IntoIterator<Item = &Blob>,
+    ) -> Result<(), Error> {
+        let _running = context.clocks.push.start();
+        let repository = repository(context, image.name)?.map(|(_, repository)| repository);
+        let send = |blob| {
+            let pushed = repository.iter().map(move |to| self.push_blob(context, to, image, blob));
+            let written = (0..self.layouts.len()).map(move |at| self.write_blob(context, at, image, blob));
+            try_join(try_join_all(pushed), try_join_all(written))
+        };
+        try_join_all(layers.into_iter().map(send)).await.map(drop)
+    }
+
+    /// Delivers an image everywhere; what went ahead is not sent again.
     pub async fn deliver(&self, context: &Context<'_>, finished: &Finished) -> Result<Delivered, Error> {
         let _running = context.clocks.push.start();
         let pushed = async {
@@ -143,7 +206,7 @@ impl Destinations {
                 }
             }
         };
-        let written = self.layouts.iter().map(|layout| self.write(context, layout, finished));
+        let written = (0..self.layouts.len()).map(|layout| self.write(context, layout, finished));
         let (pushed, written) = try_join(pushed, try_join_all(written)).await?;
         let mut written = written.into_iter().next();
         if self.archives.keep(finished) {
@@ -172,11 +235,9 @@ impl Destinations {
     ) -> Result<Option<String>, Error> {
         let _running = context.clocks.push.start();
         let failed = |source| Error::Deliver { image: name.to_owned(), source };
-        for layout in &self.layouts {
-            self.write_blob(context, layout, name, &document(index)).await?;
-            for tag in &self.tags {
-                layout.tag(&index.descriptor(), &format!("{name}:{tag}")).map_err(failed)?;
-            }
+        for (at, layout) in self.layouts.iter().enumerate() {
+            self.write_new(context, layout, name, &document(index)).await?;
+            self.will_list(at, name, &self.tags, &index.descriptor());
         }
         self.archives.keep_index(name, index);
         let Some((reference, repository)) = repository(context, name)? else {
@@ -211,7 +272,7 @@ impl Destinations {
             vec![Transfer::Present; finished.layers.len()]
         } else {
             let config = document(&image.config);
-            let push = |blob| self.push_blob(context, repository, &finished.name, blob);
+            let push = |blob| self.push_blob(context, repository, finished.parcel(), blob);
             let (_, transfers) =
                 try_join(push(&config), try_join_all(finished.layers.iter().map(push))).await?;
             transfers
@@ -236,14 +297,29 @@ impl Destinations {
         &self,
         context: &Context<'_>,
         repository: &Repository,
+        image: Parcel<'_>,
+        blob: &Blob,
+    ) -> Result<Transfer, Error> {
+        let key = (Place::Registry, image.name.to_owned(), image.platform, blob.digest);
+        self.sent.get(key, || self.push_new(context, repository, image.name, blob)).await
+    }
+
+    async fn push_new(
+        &self,
+        context: &Context<'_>,
+        repository: &Repository,
         name: &str,
         blob: &Blob,
     ) -> Result<Transfer, Error> {
         let failed = |source| Error::Deliver { image: name.to_owned(), source };
         let home = self.home(&blob.digest);
-        let mut home = home.lock().await;
+        // Who comes first brings the blob into the registry; the others take it over from there, all at once.
+        let mut first = Some(home.lock().await);
+        let mut from = first.as_deref().cloned().flatten();
+        if from.is_some() {
+            first = None;
+        }
         let _permit = context.deliveries.acquire().await;
-        let mut from = home.clone();
         if let Some(source) = blob.elsewhere() {
             // The blob is read only if the registry neither has it nor can take it over.
             if repository.has_blob(&blob.digest).await.map_err(failed)? {
@@ -263,7 +339,7 @@ impl Destinations {
         let (digest, size) = (blob.digest, blob.size);
         let open = move || open(&blob, &store);
         let pushed = repository.push_blob(&digest, size, from.as_ref(), open).await.map_err(failed)?;
-        if home.is_none() {
+        if let Some(home) = first.as_deref_mut() {
             *home = Some(repository.clone());
         }
         Ok(match pushed {
@@ -276,23 +352,32 @@ impl Destinations {
     async fn write(
         &self,
         context: &Context<'_>,
-        layout: &Arc<Layout>,
+        at: usize,
         finished: &Finished,
     ) -> Result<Vec<Transfer>, Error> {
-        let failed = |source| Error::Deliver { image: finished.name.clone(), source };
         let image = &finished.image;
-        let write = |blob| self.write_blob(context, layout, &finished.name, blob);
+        let write = |blob| self.write_blob(context, at, finished.parcel(), blob);
         let transfers = try_join_all(finished.layers.iter().map(write)).await?;
+        let layout = &self.layouts[at];
         for part in [&image.config, &image.manifest] {
-            self.write_blob(context, layout, &finished.name, &document(part)).await?;
+            self.write_new(context, layout, &finished.name, &document(part)).await?;
         }
-        for tag in &finished.tags {
-            layout.tag(&image.descriptor(), &format!("{}:{tag}", finished.name)).map_err(failed)?;
-        }
+        self.will_list(at, &finished.name, &finished.tags, &image.descriptor());
         Ok(transfers)
     }
 
     async fn write_blob(
+        &self,
+        context: &Context<'_>,
+        at: usize,
+        image: Parcel<'_>,
+        blob: &Blob,
+    ) -> Result<Transfer, Error> {
+        let key = (Place::Layout(at), image.name.to_owned(), image.platform, blob.digest);
+        self.sent.get(key, || self.write_new(context, &self.layouts[at], image.name, blob)).await
+    }
+
+    async fn write_new(
         &self,
         context: &Context<'_>,
         layout: &Arc<Layout>,

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::try_join;
+use tokio::sync::oneshot;
+
 use super::context::Context;
 use super::foundation::Installed;
 use super::report::Report;
-use super::{Error, Event, Goal, debian, interpreter};
+use super::{Error, Event, Goal, ahead, debian, interpreter};
 use crate::base::interpreter::Interpreter;
 use crate::base::{self, Base, Contents, Found, Python, Source};
 use crate::model::{Key, Libc, Platform, PythonMinor, Target, Warning};
@@ -143,7 +146,8 @@ pub async fn prepare<'p>(
                                 debian::open(context, suite, platform, report).await?
                             }
                             source => {
-                                open(context, find(context, source, &mut found).await?, platform).await?
+                                let found = find(context, source, &mut found).await?;
+                                open(context, found, platform, components).await?
                             }
                         };
                         let base = Arc::new(base);
@@ -217,14 +221,34 @@ async fn find<'f>(
     Ok(&found[place].1)
 }
 
-/// Opens a base. What is inside may be known to this machine or the registry; if not, it is told to both.
-async fn open(context: &Context<'_>, found: &Found, platform: Platform) -> Result<Base, Error> {
+/// Opens a base. What is inside may be known to this machine or the registry; if not, it is told to both. While that is
+/// found out, what the locks of the components name is fetched.
+async fn open(
+    context: &Context<'_>,
+    found: &Found,
+    platform: Platform,
+    components: &[&Component],
+) -> Result<Base, Error> {
     let store = Arc::clone(&context.store);
-    let recall = async |key: &Key| match &context.records {
-        Some(records) => records.base(&context.store, key).await,
-        None => None,
+    let (unknown, is_unknown) = oneshot::channel();
+    let recall = async move |key: &Key| {
+        let known = match &context.records {
+            Some(records) => records.base(&context.store, key).await,
+            None => None,
+        };
+        if known.is_none() {
+            let _ = unknown.send(());
+        }
+        known
     };
-    let base = found.open(platform, store, recall).await?;
+    let opened = found.open(platform, store, recall);
+    let ahead = async {
+        if is_unknown.await.is_ok() {
+            ahead::fetch(context, components).await;
+        }
+        Ok(())
+    };
+    let (base, ()) = try_join(opened, ahead).await?;
     if let Some(records) = context.records.as_ref().filter(|_| base.inspected && context.goal == Goal::Build)
     {
         records.write_base(&Contents::key(&base.digest), &base.contents).await;

@@ -1,20 +1,22 @@
-//! From locked environments to delivered images, or to a plan of them.
+//! From environments to delivered images.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use futures_util::future::{join_all, try_join3};
+use futures_util::future::try_join3;
 
 use super::assemble::{Assembly, Made};
 use super::context::Context;
-use super::deliver::{Blob, Content, Destinations, Finished};
+use super::deliver::{Blob, Content, Destinations, Finished, Parcel};
+use super::environments::Unit;
 use super::locks::Locked;
 use super::report::{
     EnvironmentReport, ImageReport, LayerOrigin, LayerReport, OriginReport, PackageReport, PlatformReport,
     Report, Role, Transfer,
 };
 use super::settings::Running;
-use super::{Error, Goal, assemble, code, deliver, interpreter, plan, skeleton};
+use super::{Error, assemble, code, deliver, interpreter, locks, skeleton, with_causes};
 use crate::base::{Base, Python};
 use crate::image::{self, ImageSpec};
 use crate::layer::PREFIX;
@@ -26,31 +28,29 @@ use crate::project::{self, Asset};
 /// costs a pull its share.
 const LAYER_BUDGET: usize = 100;
 /// The most layers that the distributions of an environment are spread over.
-const DISTRIBUTION_LAYERS: usize = 24;
+pub const DISTRIBUTION_LAYERS: usize = 24;
 /// Layers besides those of the base and the distributions: the interpreter, the skeleton, shared code, own code.
 const OTHER_LAYERS: usize = 4;
 /// How much of a README goes into a label.
 const README_LIMIT: usize = 32 * 1024;
 
-/// Makes every image, or plans it. Images that fail are left out, and their errors go to `failures`.
-pub async fn make(
-    context: &Context<'_>,
-    locked: &[Locked<'_>],
+/// Locks every environment and makes its image. Images that fail are left out, and their errors go to `failures`.
+pub async fn make<'p>(
+    context: &Context<'p>,
+    units: Vec<Unit<'p>>,
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) {
-    report.environments.extend(environments(locked));
-    if context.goal == Goal::Plan {
-        return plan::make(context, locked, report, failures).await;
-    }
     let destinations = match Destinations::new(context) {
         Ok(destinations) => destinations,
         Err(error) => return failures.push(error),
     };
     let assembly = Assembly::default();
-    let work = locked.iter().map(|locked| build(context, &assembly, &destinations, locked));
+    let build = async |locked: &Locked<'p>| build(context, &assembly, &destinations, locked).await;
+    let outcomes = locks::lock(context, units, report, failures, build).await;
+    report.environments.extend(environments(outcomes.iter().map(|(locked, _)| locked)));
     let mut built: Vec<Option<Built>> = Vec::new();
-    for outcome in join_all(work).await {
+    for (_, outcome) in outcomes {
         built.push(match outcome {
             Ok(built) => {
                 report.warnings.extend(built.warnings.iter().map(Into::into));
@@ -72,6 +72,9 @@ pub async fn make(
             Err(error) => failures.push(error),
         }
     }
+    if let Err(error) = destinations.list() {
+        failures.push(error);
+    }
     // An archive is whole or not there.
     if failures.is_empty()
         && let Err(error) = destinations.finish(context).await
@@ -82,7 +85,7 @@ pub async fn make(
 }
 
 /// The distinct environments, in the order of their first use.
-fn environments(locked: &[Locked<'_>]) -> Vec<EnvironmentReport> {
+pub fn environments<'l, 'p: 'l>(locked: impl Iterator<Item = &'l Locked<'p>>) -> Vec<EnvironmentReport> {
     let mut reports: Vec<EnvironmentReport> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for Locked { unit, lock, id } in locked {
@@ -178,9 +181,29 @@ async fn build(
     let running = Running::new(context, locked.unit.component, base)?;
     warnings.extend(running.replaced_links());
     let code = code::files(context, locked, &running, &mut warnings)?;
+    let name = project::image_name(locked.unit.component, locked.unit.environment);
+    let repository = context.project.repository(&name);
+    let parcel = Parcel { name: &repository, platform: locked.lock.target.platform };
+    let base_blobs = base_blobs(base);
+    let pushed = deliver::repository(context, &repository)?.map(|(_, repository)| repository);
+    // An image with distributions that were built just now is new: its layers, the base's among them, go ahead of it. What
+    // cannot is tried again, and told, when the image itself is delivered.
+    let hindered = Cell::new(false);
+    let send = async |made: &Made| {
+        let blob = blob(context, made);
+        if hindered.get() {
+            return;
+        }
+        if let Err(error) = destinations.send(context, parcel, base_blobs.iter().chain([&blob])).await {
+            tracing::debug!("no layer goes ahead of {}: {}", parcel.name, with_causes(&error));
+            hindered.set(true);
+        } else if let Some(records) = &context.records {
+            records.write_layer(context, &made.layer, pushed.as_ref()).await;
+        }
+    };
     let environment = async {
         let skeleton = assemble::skeleton(context, skeleton::of(locked, python)).await?;
-        assembly.environment(context, &locked.lock, distribution_budget(base), skeleton).await
+        assembly.environment(context, &locked.lock, distribution_budget(base), skeleton, send).await
     };
     let (environment, shared, own) =
         try_join3(environment, assemble::code(context, &code.shared), assemble::code(context, &code.own))
@@ -191,32 +214,15 @@ async fn build(
     let mut layers: Vec<Made> = interpreter::layer(&locked.unit).into_iter().collect();
     layers.extend(environment.layers.iter().cloned());
     layers.extend([shared, own].into_iter().flatten());
-    let name = project::image_name(locked.unit.component, locked.unit.environment);
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();
     let image = compose(context, locked, &running, base, &name, &new, code.library_path.as_deref())?;
 
-    let base_layers = base.image.layers().iter().enumerate();
-    let blobs = base_layers
-        .map(|(index, layer)| Blob {
-            digest: layer.digest,
-            size: layer.size,
-            content: Content::Base(Arc::clone(base), index),
-        })
-        .chain(layers.iter().map(|made| Blob {
-            digest: made.layer.digest,
-            size: made.layer.size,
-            content: match (made.origin, &context.records) {
-                (LayerOrigin::Registry, Some(records)) => Content::Remote(records.repository().clone()),
-                _ => Content::Layer(Arc::clone(&made.layer)),
-            },
-        }));
-    let name = context.project.repository(&name);
+    let blobs = base_blobs.iter().cloned().chain(layers.iter().map(|made| blob(context, made)));
     let tags = deliver::tags(context, image.platform);
-    let finished = Finished { name, tags, layers: blobs.collect(), image };
+    let finished = Finished { name: repository, tags, layers: blobs.collect(), image };
     let delivered = destinations.deliver(context, &finished).await?;
     if let Some(records) = &context.records {
         let _running = context.clocks.push.start();
-        let pushed = deliver::repository(context, &finished.name)?.map(|(_, repository)| repository);
         records.write_environment(context, &environment, pushed.as_ref()).await?;
         records.write_made(context, base, pushed.as_ref()).await?;
     }
@@ -231,6 +237,25 @@ async fn build(
     report.reference = delivered.reference;
     report.tags = delivered.tags;
     Ok(Built { name: finished.name, image: finished.image, report, warnings })
+}
+
+/// The layers of a base, to deliver.
+fn base_blobs(base: &Arc<Base>) -> Vec<Blob> {
+    let blob = |(index, layer): (usize, &image::Layer)| Blob {
+        digest: layer.digest,
+        size: layer.size,
+        content: Content::Base(Arc::clone(base), index),
+    };
+    base.image.layers().iter().enumerate().map(blob).collect()
+}
+
+/// A layer, to deliver.
+fn blob(context: &Context<'_>, made: &Made) -> Blob {
+    let content = match (made.origin, &context.records) {
+        (LayerOrigin::Registry, Some(records)) => Content::Remote(records.repository().clone()),
+        _ => Content::Layer(Arc::clone(&made.layer)),
+    };
+    Blob { digest: made.layer.digest, size: made.layer.size, content }
 }
 
 /// The documents of the image that has these layers above the base's.
@@ -256,6 +281,8 @@ pub fn base_reports(base: &Base) -> Vec<LayerReport> {
         size: Some(layer.size),
         uncompressed_size: None,
         estimated_size: None,
+        downloads: None,
+        download_size: None,
         role: Role::Base,
         packages: Vec::new(),
         origin: Some(LayerOrigin::Base),
@@ -273,6 +300,8 @@ pub fn layer_report(made: &Made, transfer: Transfer) -> LayerReport {
         size: Some(made.layer.size),
         uncompressed_size: Some(made.layer.uncompressed_size),
         estimated_size: None,
+        downloads: None,
+        download_size: None,
         role: made.role,
         packages: made.packages.clone(),
         origin: Some(made.origin),

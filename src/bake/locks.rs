@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::StreamExt;
-use futures_util::stream;
-use tokio::sync::OnceCell;
+use futures_util::future::join_all;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::context::Context;
 use super::environments::Unit;
@@ -20,6 +19,7 @@ use crate::model::{
     ArchiveKind, Digest, Key, KeyHasher, Libc, Origin, PackageName, Platform, Requirement, Target, Version,
     Warning,
 };
+use crate::project::{Component, Environment};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
@@ -53,13 +53,15 @@ impl Found {
 }
 
 /// Locks every environment; the units of one, one for each platform, stand one after another and share a lock. Those that
-/// fail are left out, and their errors go to `failures`.
-pub async fn lock<'p>(
+/// fail are left out, and their errors go to `failures`. What comes `next` for an environment begins as soon as it is locked,
+/// and its outcome stands beside it.
+pub async fn lock<'p, T>(
     context: &Context<'p>,
     units: Vec<Unit<'p>>,
     report: &mut Report,
     failures: &mut Vec<Error>,
-) -> Vec<Locked<'p>> {
+    next: impl AsyncFn(&Locked<'p>) -> T,
+) -> Vec<(Locked<'p>, T)> {
     let shared = &Shared::of(&units);
     let mut units = units.into_iter();
     let platforms = context.options.platforms.len();
@@ -67,34 +69,41 @@ pub async fn lock<'p>(
         let group: Vec<_> = units.by_ref().take(platforms).collect();
         (!group.is_empty()).then_some(group)
     });
+    let resolutions = &Semaphore::new(RESOLUTIONS);
+    let next = &next;
     let work = groups.map(|group| async move {
-        let found = one(context, &group, shared).await;
-        (group, found)
-    });
-    let outcomes: Vec<_> = stream::iter(work).buffered(RESOLUTIONS).collect().await;
-    let mut locked = Vec::new();
-    for (group, found) in outcomes {
-        let found = match found {
-            Err(error) => {
-                failures.push(error);
-                continue;
-            }
-            Ok(found) => found,
+        let found = {
+            let _permit = resolutions.acquire().await;
+            one(context, &group, shared).await?
         };
         let packages = found.packages();
-        report.warnings.extend(found.warnings);
-        report.locks.extend(group.first().map(|unit| LockReport {
+        let Found { locks, path, status, warnings, .. } = found;
+        let report = group.first().map(|unit| LockReport {
             project: String::new(),
             component: unit.component.name.clone(),
             steps: unit.environment.steps.clone(),
-            path: found.path,
+            path,
             packages,
-            status: found.status,
-        }));
-        let units = group.into_iter().zip(found.locks);
-        locked.extend(units.map(|(unit, lock)| Locked { unit, id: environment_id(&lock), lock }));
+            status,
+        });
+        let units = group.into_iter().zip(locks);
+        let locked = units.map(|(unit, lock)| Locked { unit, id: environment_id(&lock), lock });
+        let locked: Vec<_> = locked.collect();
+        let outcomes = join_all(locked.iter().map(|locked| next(locked))).await;
+        Ok((report, warnings, locked.into_iter().zip(outcomes)))
+    });
+    let mut all = Vec::new();
+    for outcome in join_all(work).await {
+        match outcome {
+            Err(error) => failures.push(error),
+            Ok((lock, warnings, locked)) => {
+                report.locks.extend(lock);
+                report.warnings.extend(warnings);
+                all.extend(locked);
+            }
+        }
     }
-    locked
+    all
 }
 
 /// An environment's ID: a hash of what is locked, and so of what will be installed, wherever it is built.
@@ -219,6 +228,24 @@ fn usable(
         found.warnings.extend(kept(context, &found.path, &found.locks));
     }
     Ok(Some(found))
+}
+
+/// The locks of an environment that are fresh as far as one can tell before its base is known: for the bases that they were
+/// made for.
+pub(super) fn presumed(context: &Context<'_>, component: &Component, environment: &Environment) -> Vec<Lock> {
+    let shown = &environment.lock_path;
+    let mut locks = read(&context.project.root.join(shown), shown, &[]).unwrap_or_default();
+    locks.retain(|lock| {
+        let target = lock.target;
+        let (base, python, interpreter) = (None, None, None);
+        let (open, installed) = (false, Installed::default());
+        let unit = Unit { component, environment, base, python, open, installed, interpreter, target };
+        context.options.platforms.contains(&target.platform)
+            && !lock.is_foreign()
+            && !is_upgraded(context, lock)
+            && state(context, &unit, lock, target) == lock::Freshness::Fresh
+    });
+    locks
 }
 
 /// Whether a lock has a package that is to be upgraded.

@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the whole of it in one screen; each stage has a file of its own.
 
+mod ahead;
 mod archives;
 mod assemble;
 mod code;
@@ -13,6 +14,7 @@ mod environments;
 mod error;
 mod foreign;
 mod foundation;
+mod fragments;
 mod images;
 mod installed;
 mod interpreter;
@@ -154,9 +156,10 @@ async fn stages(
     let context = Context::new(run, project, code)?;
     conda::refuse(components, report, failures);
     let units = environments::prepare(&context, components, report).await?;
-    let locked = locks::lock(&context, units, report, failures).await;
-    if matches!(goal, Goal::Build | Goal::Plan) {
-        images::make(&context, &locked, report, failures).await;
+    match goal {
+        Goal::Build => images::make(&context, units, report, failures).await,
+        Goal::Plan => plan::make(&context, units, report, failures).await,
+        _ => drop(locks::lock(&context, units, report, failures, async |_| ()).await),
     }
     report.belongs_to(project);
     context.account(report);

@@ -3,17 +3,19 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 
 use super::assemble::{self, Made, Remote, Wheel, groups, packages, wheels};
 use super::context::Context;
+use super::environments::Unit;
 use super::images::{
-    base_reports, compose, distribution_budget, foundation, gathered, image_layer, image_report, layer_report,
+    base_reports, compose, distribution_budget, environments, foundation, gathered, image_layer,
+    image_report, layer_report,
 };
 use super::locks::Locked;
 use super::report::{ImageReport, LayerOrigin, LayerReport, PlannedReport, Report, Role, Transfer};
 use super::settings::Running;
-use super::{Error, Output, code, interpreter, skeleton};
+use super::{Error, Output, code, interpreter, locks, skeleton};
 use crate::base::Base;
 use crate::image;
 use crate::layer::{self, Collision, FileEntry, Layer};
@@ -22,15 +24,18 @@ use crate::project;
 use crate::registry::{self, Layout, Repository};
 
 /// Plans every image. Those that fail are left out, and their errors go to `failures`.
-pub async fn make(
-    context: &Context<'_>,
-    locked: &[Locked<'_>],
+pub async fn make<'p>(
+    context: &Context<'p>,
+    units: Vec<Unit<'p>>,
     report: &mut Report,
     failures: &mut Vec<Error>,
 ) {
+    let plan = async |locked: &Locked<'p>| image(context, locked).await;
+    let outcomes = locks::lock(context, units, report, failures, plan).await;
+    report.environments.extend(environments(outcomes.iter().map(|(locked, _)| locked)));
     let mut total = Total::default();
     let mut planned: Vec<Option<Image>> = Vec::new();
-    for outcome in join_all(locked.iter().map(|locked| image(context, locked))).await {
+    for (_, outcome) in outcomes {
         planned.push(match outcome {
             Ok(mut image) => {
                 image.image = total.add(image.image, &image.downloads);
@@ -82,13 +87,16 @@ struct Expected {
     found: Option<(Arc<Layer>, LayerOrigin)>,
     /// About how large it would become.
     estimated_size: Option<u64>,
+    /// The distributions that have to be downloaded for it, with their sizes if the lock knows them.
+    downloads: Vec<(Digest, Option<u64>)>,
 }
 
 impl Expected {
     /// A layer that is there.
     fn of(made: Made) -> Self {
         let Made { layer, role, packages, origin } = made;
-        Self { key: layer.key, role, packages, found: Some((layer, origin)), estimated_size: None }
+        let (key, found, downloads) = (layer.key, Some((layer, origin)), Vec::new());
+        Self { key, role, packages, found, estimated_size: None, downloads }
     }
 
     fn made(&self) -> Option<Made> {
@@ -106,8 +114,7 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     code.warn_of_hidden(context, locked, &mut warnings)?;
     let skeleton = Arc::new(skeleton::of(locked, python));
     let skeleton = expected(Role::Environment, files(context, skeleton).await?);
-    let (distributions, downloads) =
-        distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
+    let distributions = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
     let mut layers: Vec<Expected> = interpreter::layer(&locked.unit).into_iter().map(Expected::of).collect();
     layers.extend(distributions);
     layers.push(skeleton);
@@ -143,24 +150,24 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
         reports.push(report);
     }
     let digest = digest.map(|digest| digest.to_string());
+    let downloads = layers.into_iter().flat_map(|layer| layer.downloads).collect();
     Ok(Image { image: image_report(locked, digest, reports), whole, warnings, downloads })
 }
 
-/// The layers of distributions, and the wheels that are wanted for them.
+/// The layers of distributions.
 async fn distributions(
     context: &Context<'_>,
     locked: &Locked<'_>,
     base: &Base,
     skeleton: &Key,
     warnings: &mut Vec<Warning>,
-) -> Result<(Vec<Expected>, Vec<(Digest, Option<u64>)>), Error> {
+) -> Result<Vec<Expected>, Error> {
     let wheels = wheels(&locked.lock, context.options.compression)?;
     let stored = assemble::stored(context, &wheels)?;
     let planned = groups(&wheels, distribution_budget(base));
     let (collisions, remote) = known(context, &wheels, &planned, &stored, skeleton).await?;
     warnings.extend(assemble::warnings(&wheels, &collisions));
     let groups = layer::part_colliding(planned, &collisions);
-    let mut downloads = Vec::new();
     let layers = groups.iter().map(|group| {
         let key = assemble::group_key(&wheels, group);
         let local = group.iter().all(|&i| stored[i]);
@@ -171,11 +178,10 @@ async fn distributions(
         if found.is_none() && !local {
             found = remote.get(&key).map(|layer| (Arc::clone(layer), LayerOrigin::Registry));
         }
-        if found.is_none() {
-            let missing = group.iter().filter(|&&i| !stored[i]).map(|&i| &wheels[i]);
-            let missing = missing.map(|wheel| (wheel.sha256, wheel.pin.archive.size));
-            downloads.extend(missing.filter(|(sha256, size)| context.store.blob(sha256, *size).is_none()));
-        }
+        let missing = group.iter().filter(|&&i| found.is_none() && !stored[i]).map(|&i| &wheels[i]);
+        let missing = missing.map(|wheel| (wheel.sha256, wheel.pin.archive.size));
+        let downloads =
+            missing.filter(|(sha256, size)| context.store.blob(sha256, *size).is_none()).collect();
         let estimated_size = pins().map(|pin: &Pin| pin.archive.size).sum();
         Ok(Expected {
             key,
@@ -183,10 +189,10 @@ async fn distributions(
             packages: packages(&wheels, group),
             found,
             estimated_size,
+            downloads,
         })
     });
-    let layers = layers.collect::<Result<_, Error>>()?;
-    Ok((layers, downloads))
+    layers.collect()
 }
 
 /// What the store and the records know of an environment: its collisions, and the layers that the registry has. Where
@@ -198,10 +204,8 @@ async fn known(
     stored: &[bool],
     skeleton: &Key,
 ) -> Result<(Vec<Collision>, Remote), Error> {
-    let mut files = vec![Vec::new(); wheels.len()];
-    for (files, wheel) in files.iter_mut().zip(wheels) {
-        *files = layer::fragment_files(&context.store, &wheel.key)?.unwrap_or_default();
-    }
+    let files = wheels.iter().map(|wheel| context.installed_files(&wheel.key));
+    let mut files = files.collect::<Result<Vec<_>, _>>()?;
     let records = context.records.as_ref().filter(|_| !stored.iter().all(|&stored| stored));
     let Some(records) = records else { return Ok((layer::collisions(&files), Remote::new())) };
     let keys: Vec<Key> = planned.iter().map(|group| assemble::group_key(wheels, group)).collect();
@@ -224,7 +228,7 @@ async fn known(
         for (&i, of_member) in group.iter().zip(&record.files) {
             files[i].clone_from(of_member);
         }
-        remote.insert(record.layer.key, Arc::new(record.layer.clone()));
+        remote.insert(record.layer.key, Arc::clone(&record.layer));
     }
     Ok((layer::collisions(&files), remote))
 }
@@ -245,7 +249,8 @@ async fn files(
 
 fn expected(role: Role, (key, found, size): (Key, Option<Arc<Layer>>, u64)) -> Expected {
     let found = found.map(|layer| (layer, LayerOrigin::Store));
-    Expected { key, role, packages: Vec::new(), found, estimated_size: Some(size) }
+    let (packages, downloads) = (Vec::new(), Vec::new());
+    Expected { key, role, packages, found, estimated_size: Some(size), downloads }
 }
 
 /// A layer that would have to be built.
@@ -257,6 +262,8 @@ fn unknown(layer: &Expected) -> LayerReport {
         size: None,
         uncompressed_size: None,
         estimated_size: layer.estimated_size,
+        downloads: Some(layer.downloads.len() as u64),
+        download_size: layer.downloads.iter().map(|(_, size)| *size).sum(),
         role: layer.role,
         packages: layer.packages.clone(),
         origin: None,

@@ -148,6 +148,12 @@ pub struct LayerReport {
     /// An estimate of `size` where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_size: Option<u64>,
+    /// Distributions that have to be downloaded for it; of a plan alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downloads: Option<u64>,
+    /// Their bytes, as far as the lock tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download_size: Option<u64>,
     /// What it is for.
     pub role: Role,
     /// The distributions in it.

@@ -51,6 +51,21 @@ pub enum Command {
 pub enum CacheCommand {
     /// Tell where it is and how much it holds.
     Info(CacheArguments),
+    /// Remove what was not used for a while. Waits for runs that use the store.
+    Prune(PruneArguments),
+    /// Remove everything. Waits for runs that use the store.
+    Clean(CacheArguments),
+}
+
+/// What goes.
+#[derive(Debug, Args)]
+pub struct PruneArguments {
+    /// How many days something must not have been used to be removed.
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub unused_for: u32,
+    /// Where the store is.
+    #[command(flatten)]
+    pub cache: CacheArguments,
 }
 
 /// Where the store is.

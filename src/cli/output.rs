@@ -41,6 +41,11 @@ fn stderr(text: &str) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Tells what is going on.
+pub fn note(message: &str) {
+    stderr(&format!("{message}\n"));
+}
+
 /// Reports wrong usage.
 pub fn usage(message: &str) -> ExitCode {
     stderr(&format!("error: {message}\n\nFor the options, try `bakehouse --help`.\n"));

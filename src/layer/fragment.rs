@@ -108,6 +108,11 @@ pub fn fragment_files(store: &Store, key: &Key) -> Result<Option<Vec<InstalledFi
     Ok(store.record(FILE_RECORDS, key)?)
 }
 
+/// Whether the record of a fragment's files is in the store.
+pub fn has_fragment_files(store: &Store, key: &Key) -> bool {
+    store.has_record(FILE_RECORDS, key)
+}
+
 /// Makes the fragment of a wheel and puts it into the store. Busy with one core until it is done (zstd frames are
 /// compressed on others meanwhile); holds at most two buffers of 32 MiB and a few frames.
 pub fn build_fragment(store: &Store, wheel: &Blob, inputs: &WheelInputs<'_>) -> Result<Fragment, Error> {

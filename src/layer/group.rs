@@ -4,6 +4,7 @@
 //! layers; what is large is a layer of its own and is never moved because of something else; and when one small
 //! distribution changes, appears or goes, one group changes.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 
 use super::InstalledFile;
@@ -11,7 +12,7 @@ use crate::model::{Digest, PackageName};
 
 /// From this size of the archive on, a distribution stands alone if there is room: a megabyte or so is what a request
 /// costs on a usual line.
-const LARGE: u64 = 2 << 20;
+pub const LARGE: u64 = 2 << 20;
 
 /// How many groups the small ones share at most. Few, since every group is a request more for whoever pulls.
 const GROUPS: usize = 8;
@@ -79,11 +80,11 @@ pub struct Collision {
 }
 
 /// Finds the paths that several of the distributions write. `files` are theirs, in installation order.
-pub fn collisions(files: &[Vec<InstalledFile>]) -> Vec<Collision> {
+pub fn collisions<L: Borrow<Vec<InstalledFile>>>(files: &[L]) -> Vec<Collision> {
     let mut owners: HashMap<&str, (usize, &InstalledFile)> = HashMap::new();
     let mut found = Vec::new();
     for (second, list) in files.iter().enumerate() {
-        for file in list {
+        for file in list.borrow() {
             let Some((first, other)) = owners.insert(&file.path, (second, file)) else { continue };
             let same = (other.sha256, other.executable) == (file.sha256, file.executable);
             found.push(Collision { path: file.path.clone(), first, second, same });

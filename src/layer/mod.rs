@@ -30,9 +30,9 @@ pub use error::Error;
 pub use files::{FileEntry, FileKind, FileSource, files_key, files_layer};
 pub use fragment::{
     Extent, Fragment, InstalledFile, WheelInputs, build_fragment, fragment_files, fragment_key,
-    stored_fragment,
+    has_fragment_files, stored_fragment,
 };
-pub use group::{Collision, Item, collisions, group, part_colliding};
+pub use group::{Collision, Item, LARGE, collisions, group, part_colliding};
 pub use writer::{Attributes, EntryWriter, entries_key};
 
 /// Where the environment is in the image, without the leading `/`.

@@ -12,6 +12,7 @@
 //! An archive is read as if it were a layout: an `oci-archive:` is one in a tar file, and what a `docker-archive:` holds
 //! is presented as one.
 
+use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -232,20 +233,31 @@ impl Layout {
 
     /// Lists a manifest in `index.json` under a name; what had the name before loses it. The manifest must be there.
     pub fn tag(&self, descriptor: &Descriptor, name: &str) -> Result<(), Error> {
-        let legal = |c: char| c.is_ascii_alphanumeric() || "-._:@+/".contains(c);
-        if name.is_empty() || name.len() > 1024 || !name.chars().all(legal) {
-            return Err(Error::name(name, "a name for an image in an OCI layout"));
-        }
-        let digest = self.digest(descriptor)?;
-        if !self.has_blob(&digest, descriptor.size()) {
-            return Err(self.missing(format!("blob {digest}"), Vec::new()));
-        }
-        let entry = entry(descriptor, name).map_err(|error| self.bad(error.to_string()))?;
+        self.tag_all(&[(descriptor.clone(), name.to_owned())])
+    }
 
+    /// Lists manifests under names, all at once.
+    pub fn tag_all(&self, images: &[(Descriptor, String)]) -> Result<(), Error> {
+        if images.is_empty() {
+            return Ok(());
+        }
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-._:@+/".contains(c);
+        let (mut entries, mut names) = (Vec::new(), HashSet::new());
+        for (descriptor, name) in images {
+            if name.is_empty() || name.len() > 1024 || !name.chars().all(legal) {
+                return Err(Error::name(name, "a name for an image in an OCI layout"));
+            }
+            let digest = self.digest(descriptor)?;
+            if !self.has_blob(&digest, descriptor.size()) {
+                return Err(self.missing(format!("blob {digest}"), Vec::new()));
+            }
+            entries.push(entry(descriptor, name).map_err(|error| self.bad(error.to_string()))?);
+            names.insert(name.as_str());
+        }
         let _lock = self.lock()?;
         let mut index = self.read_index()?;
-        index.manifests.retain(|other| ref_name(other) != Some(name));
-        index.manifests.push(entry);
+        index.manifests.retain(|other| ref_name(other).is_none_or(|name| !names.contains(name)));
+        index.manifests.extend(entries);
         self.write_index(index)
     }
 

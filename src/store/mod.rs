@@ -6,15 +6,21 @@
 //! v1/tmp/                    files being written, each locked by its writer; what a killed process left is swept
 //! ```
 //!
+//! Whoever uses the store holds a shared lock on `v1` itself, and whoever removes what is in it holds it alone, so that
+//! nothing goes away under a run. What is used is given a new modification time, once a day at most: that tells what is
+//! not used any more.
+//!
 //! Everything appears by `rename`, so a reader sees a whole file or none. What is in the store can always be made
 //! again, so blobs are not synced to disk one by one: instead whoever opens a blob says how long it must be, and a
 //! file that a crash cut short counts as absent.
 
 mod blob;
 mod directory;
+mod prune;
 
 pub use blob::{Blob, BlobWriter};
 pub use directory::TemporaryDirectory;
+pub use prune::{Removed, StoreAlone};
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -80,6 +86,8 @@ pub struct Usage {
 pub struct Store {
     root: PathBuf,
     next_temporary: AtomicU64,
+    /// The directory, locked for as long as the store is in use.
+    lock: File,
 }
 
 impl Store {
@@ -90,7 +98,12 @@ impl Store {
             let path = root.join(part);
             fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         }
-        let this = Self { root, next_temporary: AtomicU64::new(0) };
+        let lock = File::open(&root).map_err(Error::io("open", &root))?;
+        // Best effort: on a file system without locks, nothing is removed while a run is on only by the user's care.
+        if let Err(error) = lock.lock_shared() {
+            tracing::debug!(%error, "the store cannot be locked");
+        }
+        let this = Self { root, next_temporary: AtomicU64::new(0), lock };
         this.sweep();
         Ok(this)
     }
@@ -103,8 +116,12 @@ impl Store {
     /// The blob with this digest, if it is there. With `size` given, a file of another length counts as absent.
     pub fn blob(&self, digest: &Digest, size: Option<u64>) -> Option<Blob> {
         let path = self.blob_path(digest);
-        let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
-        (size.is_none_or(|size| size == found)).then(|| Blob::new(*digest, found, path))
+        let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
+        let found = metadata.len();
+        (size.is_none_or(|size| size == found)).then(|| {
+            prune::touch(&path, &metadata);
+            Blob::new(*digest, found, path)
+        })
     }
 
     /// Starts writing a blob whose digest is found on the way.
@@ -133,10 +150,22 @@ impl Store {
     pub fn read(&self, kind: &str, key: &Key) -> Result<Option<Vec<u8>>, Error> {
         let path = self.record_path(kind, key);
         match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(bytes) => {
+                if let Ok(metadata) = fs::metadata(&path) {
+                    prune::touch(&path, &metadata);
+                }
+                Ok(Some(bytes))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path)(error)),
         }
+    }
+
+    /// Whether there is a record.
+    pub fn has_record(&self, kind: &str, key: &Key) -> bool {
+        let path = self.record_path(kind, key);
+        let found = fs::metadata(&path).ok().filter(fs::Metadata::is_file);
+        found.inspect(|metadata| prune::touch(&path, metadata)).is_some()
     }
 
     /// The file of a record, open for reading, if there is one.

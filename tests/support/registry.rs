@@ -29,6 +29,9 @@ pub const PASSWORD: &str = "bread";
 /// Both, in the form of the only hash that the registry understands.
 const HTPASSWD: &str = "baker:$2b$04$65L8Y3d05L14u.8hVKrBQ.Y3zj8uQ.6hyZD4xFbLxbbLv5Gk73ObO\n";
 
+/// What the program may be called.
+const PROGRAMS: [&str; 2] = ["docker-registry", "registry"];
+
 /// A running registry.
 pub struct Registry {
     address: String,
@@ -52,6 +55,19 @@ impl Registry {
         &self.address
     }
 
+    /// Collects the registry's garbage, by its own command: what no manifest names, and manifests without a tag.
+    pub fn collect_garbage(&self) {
+        let collect = |program: &&str| {
+            let mut command = Command::new(program);
+            command
+                .args(["garbage-collect", "--delete-untagged"])
+                .arg(self.directory.path().join("config.yml"));
+            command.env("OTEL_TRACES_EXPORTER", "none").output().ok()
+        };
+        let output = PROGRAMS.iter().find_map(collect).expect("docker-registry is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn launch(login: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
@@ -66,7 +82,7 @@ impl Registry {
         }
         let file = root.join("config.yml");
         fs::write(&file, config).unwrap();
-        let mut process = ["docker-registry", "registry"]
+        let mut process = PROGRAMS
             .iter()
             .find_map(|program| spawn(program, &file))
             .expect("docker-registry is installed (Debian's package of the same name)");

@@ -67,6 +67,20 @@ pub struct LayerRecord {
     pub files: Vec<Vec<InstalledFile>>,
 }
 
+/// A layer that a record tells of.
+#[derive(Debug)]
+pub struct KnownLayer {
+    pub layer: Arc<Layer>,
+    /// The files of each of its pieces.
+    pub files: Vec<Arc<Vec<InstalledFile>>>,
+}
+
+impl From<LayerRecord> for KnownLayer {
+    fn from(LayerRecord { layer, files }: LayerRecord) -> Self {
+        Self { layer: Arc::new(layer), files: files.into_iter().map(Arc::new).collect() }
+    }
+}
+
 /// What is known of a base that was made of packages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeRecord {
@@ -103,9 +117,10 @@ pub struct Records {
     /// Seals what is written, and is asked of what is read.
     key: Option<CacheKey>,
     environments: Once<Key, Option<Arc<EnvironmentRecord>>>,
-    layers: Once<Key, Option<Arc<LayerRecord>>>,
+    layers: Once<Key, Option<Arc<KnownLayer>>>,
     usable: Once<Digest, bool>,
-    written: Once<Key, ()>,
+    /// What was written, environments and layers, and whether that went well.
+    written: Once<Key, bool>,
     /// Set when the repository cannot be read: it is not asked again.
     unreadable: AtomicBool,
     trouble: Mutex<Option<String>>,
@@ -165,7 +180,7 @@ impl Records {
     }
 
     /// The record of a layer of distributions.
-    pub async fn layer(&self, store: &Store, key: Key) -> Result<Option<Arc<LayerRecord>>, Error> {
+    pub async fn layer(&self, store: &Store, key: Key) -> Result<Option<Arc<KnownLayer>>, Error> {
         let find = || async {
             let check = |LayerRecord { layer, files }: &LayerRecord, parts: &[Part]| {
                 layer.key == key
@@ -173,7 +188,8 @@ impl Records {
                     && files.len() == layer.pieces.len()
                     && parts == [Part::from(layer)]
             };
-            Ok(self.find(store, &layer_tag(&key), check).await.map(Arc::new))
+            let found = self.find(store, &layer_tag(&key), check).await;
+            Ok(found.map(|record| Arc::new(record.into())))
         };
         self.layers.get(key, find).await
     }

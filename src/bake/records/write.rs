@@ -1,9 +1,9 @@
-//! Writing records, after what they are about was delivered.
+//! Writing records, each after what it is about was delivered.
 
 use std::io;
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use serde::Serialize;
 
 use super::document::{Document, Part};
@@ -11,7 +11,7 @@ use super::{
     EnvironmentRecord, LayerRecord, MadeRecord, Records, base_tag, environment_tag, layer_tag, made_key,
     made_tag,
 };
-use crate::bake::assemble::{Environment, Made, Remembered};
+use crate::bake::assemble::{Environment, Remembered};
 use crate::bake::context::Context;
 use crate::bake::report::LayerOrigin;
 use crate::bake::{Error, with_causes};
@@ -39,7 +39,8 @@ enum Failure {
 }
 
 impl Records {
-    /// Writes the records of an environment and of its layers, once a run. `delivered` has their blobs.
+    /// Writes the record of an environment, and what of its layers is not written yet, once a run. `delivered` has their
+    /// blobs.
     pub async fn write_environment(
         &self,
         context: &Context<'_>,
@@ -49,11 +50,20 @@ impl Records {
         if environment.remembered == Remembered::Whole {
             return Ok(());
         }
-        let write = || async {
-            self.tell(self.try_environment(context, environment, delivered).await);
-            Ok(())
-        };
-        self.written.get(environment.key, write).await
+        let write = || async { Ok(self.tell(self.try_environment(context, environment, delivered).await)) };
+        self.written.get(environment.key, write).await.map(drop)
+    }
+
+    /// Brings a layer into the repository, with its record if it is one of distributions, once a run. Whether that went
+    /// well.
+    pub async fn write_layer(
+        &self,
+        context: &Context<'_>,
+        layer: &Arc<Layer>,
+        delivered: Option<&Repository>,
+    ) -> bool {
+        let write = || async { Ok(self.tell(self.try_layer(context, layer, delivered).await)) };
+        self.written.get(layer.key, write).await.unwrap_or(false)
     }
 
     /// Writes the record of what is inside a base image.
@@ -81,11 +91,8 @@ impl Records {
     ) -> Result<(), Error> {
         let Some(layers) = base.made() else { return Ok(()) };
         let key = made_key(layers.iter().map(|layer| layer.key));
-        let write = || async {
-            self.tell(self.try_made(context, &key, base, layers, delivered).await);
-            Ok(())
-        };
-        self.written.get(key, write).await
+        let write = || async { Ok(self.tell(self.try_made(context, &key, base, layers, delivered).await)) };
+        self.written.get(key, write).await.map(drop)
     }
 
     async fn try_made(
@@ -131,18 +138,20 @@ impl Records {
             }
         }
         let new = layers.iter().filter(|made| made.origin != LayerOrigin::Registry);
-        try_join_all(new.map(|made| self.write_layer(context, made, delivered))).await?;
-        self.put(&tag, &record, &parts).await
+        let written = new.map(|made| self.write_layer(context, &made.layer, delivered));
+        // What went wrong with a layer was told: without it there is no environment either.
+        if join_all(written).await.into_iter().all(|written| written) {
+            self.put(&tag, &record, &parts).await?;
+        }
+        Ok(())
     }
 
-    /// Brings a layer into the repository, with its record if it is one of distributions.
-    async fn write_layer(
+    async fn try_layer(
         &self,
         context: &Context<'_>,
-        made: &Made,
+        layer: &Arc<Layer>,
         delivered: Option<&Repository>,
     ) -> Result<(), Failure> {
-        let layer = &made.layer;
         let mut files = Vec::new();
         for piece in &layer.pieces {
             files.extend(layer::fragment_files(&context.store, &piece.key)?);
@@ -165,7 +174,13 @@ impl Records {
         let (store, content) = (Arc::clone(&context.store), Arc::clone(layer));
         let open = move || Ok(Box::new(layer::open(&store, &content).map_err(io::Error::other)?) as _);
         let _permit = context.deliveries.acquire().await;
-        self.repository.push_blob(&layer.digest, layer.size, delivered, open).await?;
+        // Just delivered: to ask whether it is here as well would cost more than to take it over.
+        if let Some(near) = delivered.filter(|delivered| delivered.same_registry(&self.repository))
+            && self.repository.mount_blob(&layer.digest, near).await?
+        {
+            return Ok(());
+        }
+        self.repository.push_blob(&layer.digest, layer.size, None, open).await?;
         Ok(())
     }
 
@@ -180,12 +195,14 @@ impl Records {
         Ok(())
     }
 
-    fn tell(&self, outcome: Result<(), Failure>) {
-        if let Err(error) = outcome {
+    /// Tells what went wrong, if anything did; whether all went well.
+    fn tell(&self, outcome: Result<(), Failure>) -> bool {
+        if let Err(error) = &outcome {
             self.trouble(format!(
                 "other machines will not find what was built here: no record of it can be written: {}",
-                with_causes(&error)
+                with_causes(error)
             ));
         }
+        outcome.is_ok()
     }
 }
