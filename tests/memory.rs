@@ -27,6 +27,8 @@ use wheel::WheelBuilder;
 
 /// The most that the process may ever have resident.
 const LIMIT: u64 = 150 * 1024 * 1024;
+/// The same while it looks into a base: a Zstandard frame may want a window of 128 MiB.
+const BASE_LIMIT: u64 = 200 * 1024 * 1024;
 
 /// Bytes that do not compress: a xorshift generator's.
 fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -133,6 +135,6 @@ fn a_base_that_is_a_bomb_is_refused_in_200_mebibytes() {
         let (code, peak) = peak(world.command(&["build", "--base", &base]));
         println!("{name}: {} MiB at most for {} bytes", peak >> 20, bytes.len());
         assert_eq!(code, Some(30), "{name}");
-        assert!(peak < LIMIT, "{name}: {} MiB", peak >> 20);
+        assert!(peak < BASE_LIMIT, "{name}: {} MiB", peak >> 20);
     }
 }
