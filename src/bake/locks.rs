@@ -13,6 +13,7 @@ use super::foundation::Installed;
 use super::report::{LockReport, LockStatus, Report, WarningReport};
 use super::shared::Shared;
 use super::{Error, Event, Freshness, Goal, foreign, known, platforms};
+use crate::build::Builder;
 use crate::index::Metadata;
 use crate::lock::{self, Inputs, Lock};
 use crate::model::{
@@ -380,8 +381,9 @@ pub(super) async fn resolve(
     };
     let cell = context.solved.cell(key.finish());
     let work = || async {
-        let resolution = solve(context, &question, target, preferences).await?;
-        with_wheels(context, target, resolution).await
+        let builder = context.builders.for_target(target);
+        let resolution = solve(context, &question, target, preferences, &builder).await?;
+        with_wheels(context, &builder, resolution).await
     };
     cell.get_or_try_init(work).await.cloned()
 }
@@ -398,19 +400,19 @@ pub(super) struct Question<'q> {
     pub(super) installed: BTreeMap<PackageName, Arc<Metadata>>,
 }
 
-/// Resolves a question for a target.
+/// Resolves a question for a target. The builder learns what stands behind direct references, which building them needs.
 pub(super) async fn solve(
     context: &Context<'_>,
     question: &Question<'_>,
     target: Target,
     preferences: BTreeMap<PackageName, Version>,
+    builder: &Builder,
 ) -> Result<resolve::Resolution, Error> {
     let _running = context.clocks.resolve.start();
     context.event(Event::Resolving(&question.name));
     let upgraded = &context.options.resolving.upgrade_packages;
-    let builder = context.builders.for_target(target);
     let source = IndexSource::new(context.index.clone(), tokio::runtime::Handle::current())
-        .with_builder(Arc::new(builder));
+        .with_builder(Arc::new(builder.clone()));
     let requirements = question.requirements.to_vec();
     let mut constraints = question.constraints.to_vec();
     constraints.extend(upgraded.iter().filter(|one| one.pep508.version_or_url.is_some()).cloned());
@@ -438,10 +440,9 @@ pub(super) async fn solve(
 /// Sees to it that every pin is a wheel with a hash: what has none is read for it, what must be built is built.
 async fn with_wheels(
     context: &Context<'_>,
-    target: Target,
+    builder: &Builder,
     mut resolution: resolve::Resolution,
 ) -> Result<resolve::Resolution, Error> {
-    let builder = context.builders.for_target(target);
     for pin in &mut resolution.pins {
         if let ArchiveKind::Wheel(_) = &pin.archive.kind {
             pin.archive = context.index.hashed(&pin.archive).await?;

@@ -79,7 +79,8 @@ impl<'p> Shared<'p> {
                 hashes: &asked.hashes,
                 installed: asked.installed.metadata(),
             };
-            match locks::solve(context, &question, *target, preferences).await {
+            let builder = context.builders.for_target(*target);
+            match locks::solve(context, &question, *target, preferences, &builder).await {
                 Ok(resolution) => {
                     let pins = resolution.pins.iter().map(|pin| (pin.name.clone(), pin.version.clone()));
                     let pins: Preferences = pins.collect();
