@@ -134,7 +134,8 @@ async fn lock(
         }
         (known, _) => {
             let locked = debian::lock(recipe, mirrors, &context.debian, &context.store).await;
-            let locked = locked.map_err(base::Error::from)?;
+            let (locked, warning) = locked.map_err(base::Error::from)?;
+            report.warnings.extend(warning.iter().map(Into::into));
             if known.as_ref() == Some(&locked) {
                 (locked, LockStatus::Unchanged)
             } else {

@@ -11,6 +11,7 @@ mod archive;
 mod contents;
 pub mod debian;
 mod document;
+mod download;
 mod error;
 mod inspect;
 mod installed;

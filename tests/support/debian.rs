@@ -155,9 +155,14 @@ pub struct Suite {
 }
 
 impl Suite {
+    /// A suite without packages.
+    pub fn empty(codename: &str) -> Self {
+        Self { codename: codename.to_owned(), debs: BTreeMap::new() }
+    }
+
     /// What a base takes, with an interpreter that is one by its looks alone.
     pub fn new(codename: &str, python: &str) -> Self {
-        let mut suite = Self { codename: codename.to_owned(), debs: BTreeMap::new() };
+        let mut suite = Self::empty(codename);
         for name in PLAIN {
             let path = format!("./usr/share/doc/{name}/copyright");
             let licence = format!("the licence of {name} in {codename}\n");

@@ -35,7 +35,7 @@ pub use release::Keys;
 
 use crate::image::{self, ImageSpec};
 use crate::layer::{self, Attributes, EntryWriter, Fragment, Layer, entries_key, layer_key, stored_layer};
-use crate::model::{Key, KeyHasher, Platform};
+use crate::model::{Key, KeyHasher, Platform, Warning};
 use crate::net;
 use crate::store::Store;
 use mirror::Reader;
@@ -84,15 +84,16 @@ impl Recipe {
     }
 }
 
-/// Asks the mirrors which packages a recipe takes now.
+/// Asks the mirrors which packages a recipe takes now. There may be something to warn of.
 pub async fn lock(
     recipe: &Recipe,
     mirrors: &Mirrors,
     client: &net::Client,
     store: &Store,
-) -> Result<LockedBase, Error> {
-    let candidates = Reader { mirrors, client, store }.candidates(recipe).await?;
-    Ok(LockedBase { recipe: recipe.clone(), packages: select::select(recipe, &candidates)? })
+) -> Result<(LockedBase, Option<Warning>), Error> {
+    let (candidates, warning) = Reader { mirrors, client, store }.candidates(recipe).await?;
+    let packages = select::select(recipe, &candidates)?;
+    Ok((LockedBase { recipe: recipe.clone(), packages }, warning))
 }
 
 /// An image made of packages.
