@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use super::document::{Document, Part};
 use super::{
-    EnvironmentRecord, LayerRecord, MadeRecord, Records, base_tag, environment_tag, layer_tag, made_key,
-    made_tag,
+    EnvironmentRecord, InterpreterRecord, LayerRecord, MadeRecord, Records, base_tag, environment_tag,
+    interpreter_tag, layer_tag, made_key, made_tag,
 };
 use crate::bake::assemble::{Environment, Remembered};
 use crate::bake::context::Context;
 use crate::bake::report::LayerOrigin;
 use crate::bake::{Error, with_causes};
+use crate::base::interpreter::{self, Interpreter};
 use crate::base::{Base, Contents};
 use crate::layer::{self, Compression, Layer};
 use crate::model::{Digest, Key};
@@ -91,29 +92,60 @@ impl Records {
     ) -> Result<(), Error> {
         let Some(layers) = base.made() else { return Ok(()) };
         let key = made_key(layers.iter().map(|layer| layer.key));
-        let write = || async { Ok(self.tell(self.try_made(context, &key, base, layers, delivered).await)) };
+        let record = || MadeRecord {
+            layers: layers.iter().map(|layer| (**layer).clone()).collect(),
+            contents: base.contents.clone(),
+        };
+        let write = || async {
+            let tag = made_tag(&key);
+            Ok(self.tell(self.put_with_layers(context, &tag, &record(), layers, delivered, false).await))
+        };
         self.written.get(key, write).await.map(drop)
     }
 
-    async fn try_made(
+    /// Writes the record of a Python from an archive, once a run: on another machine, the archive need not be there.
+    /// `delivered` has its layer.
+    pub async fn write_interpreter(
         &self,
         context: &Context<'_>,
-        key: &Key,
-        base: &Base,
-        layers: &[Arc<Layer>],
+        interpreter: &Interpreter,
         delivered: Option<&Repository>,
-    ) -> Result<(), Failure> {
-        let contents = base.contents.clone();
-        let record = MadeRecord { layers: layers.iter().map(|layer| (**layer).clone()).collect(), contents };
-        let parts: Vec<Part> = record.layers.iter().map(Part::from).collect();
-        let tag = made_tag(key);
-        let found = self.repository.manifest(&tag).await.unwrap_or_default();
-        let document = Document::new(&tag, &record, &parts, self.key.as_ref())?;
-        if found.is_some_and(|manifest| manifest.digest == document.digest()) {
+    ) -> Result<(), Error> {
+        let Interpreter { layer, facts, made, .. } = interpreter;
+        if *made == interpreter::Made::Elsewhere {
             return Ok(());
         }
+        let record = || InterpreterRecord { layer: (**layer).clone(), facts: facts.clone() };
+        let write = || async {
+            let (tag, layers) = (interpreter_tag(&layer.key), std::slice::from_ref(layer));
+            // A record that is there did not do, or nobody would have made it again.
+            let anew = *made == interpreter::Made::Now;
+            Ok(self.tell(self.put_with_layers(context, &tag, &record(), layers, delivered, anew).await))
+        };
+        self.written.get(layer.key, write).await.map(drop)
+    }
+
+    /// Brings layers into the repository, and the record that is about them; unless it is there, which means that they are,
+    /// too, where they are not wanted `anew`.
+    async fn put_with_layers<T: Serialize>(
+        &self,
+        context: &Context<'_>,
+        tag: &str,
+        record: &T,
+        layers: &[Arc<Layer>],
+        delivered: Option<&Repository>,
+        anew: bool,
+    ) -> Result<(), Failure> {
+        let parts: Vec<Part> = layers.iter().map(|layer| Part::from(&**layer)).collect();
+        if !anew {
+            let found = self.repository.manifest(tag).await.unwrap_or_default();
+            let document = Document::new(tag, record, &parts, self.key.as_ref())?;
+            if found.is_some_and(|manifest| manifest.digest == document.digest()) {
+                return Ok(());
+            }
+        }
         try_join_all(layers.iter().map(|layer| self.push_layer(context, layer, delivered))).await?;
-        self.put(&tag, &record, &parts).await
+        self.put(tag, record, &parts).await
     }
 
     async fn try_environment(
