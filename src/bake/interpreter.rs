@@ -10,7 +10,7 @@ use super::report::{LayerOrigin, LockReport, LockStatus, PackageReport, Report, 
 use super::{Error, Freshness, Goal, debian};
 use crate::base::debian::{BaseLock, LOCK_FILE, LockedPython};
 use crate::base::interpreter::{self, ArchiveSource, Finder, Interpreter, Wish};
-use crate::base::{self, Base};
+use crate::base::{self, Base, Making};
 use crate::model::{Platform, PythonMinor};
 use crate::project::Environment;
 
@@ -127,10 +127,10 @@ async fn lock(
 /// The layer of a unit's interpreter, if it has one of its own.
 pub fn layer(unit: &Unit<'_>) -> Option<Made> {
     let interpreter = unit.interpreter.as_ref()?;
-    let origin = match interpreter.made {
-        interpreter::Made::Now => LayerOrigin::Built,
-        interpreter::Made::Before => LayerOrigin::Store,
-        interpreter::Made::Elsewhere => LayerOrigin::Registry,
+    let origin = match interpreter.making {
+        Making::Now => LayerOrigin::Built,
+        Making::Before => LayerOrigin::Store,
+        Making::Elsewhere => LayerOrigin::Registry,
     };
     let package =
         PackageReport { name: "cpython".to_owned(), version: interpreter.version.clone(), kind: "python" };

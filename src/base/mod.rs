@@ -26,5 +26,5 @@ pub use contents::{Account, Contents, Distribution, Python};
 pub use document::select_platform;
 pub use error::Error;
 pub use inspect::{Compression, Layer, inspect};
-pub use open::{Base, Found, find, open, open_debian};
+pub use open::{Base, Found, Making, find, open, open_debian};
 pub use source::Source;

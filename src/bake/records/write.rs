@@ -15,8 +15,8 @@ use crate::bake::assemble::{Environment, Remembered};
 use crate::bake::context::Context;
 use crate::bake::report::LayerOrigin;
 use crate::bake::{Error, with_causes};
-use crate::base::interpreter::{self, Interpreter};
-use crate::base::{Base, Contents};
+use crate::base::interpreter::Interpreter;
+use crate::base::{Base, Contents, Making};
 use crate::layer::{self, Compression, Layer};
 use crate::model::{Digest, Key};
 use crate::registry::{self, Repository};
@@ -90,7 +90,7 @@ impl Records {
         base: &Base,
         delivered: Option<&Repository>,
     ) -> Result<(), Error> {
-        let Some(layers) = base.made() else { return Ok(()) };
+        let Some((layers, making)) = base.made() else { return Ok(()) };
         let key = made_key(layers.iter().map(|layer| layer.key));
         let record = || MadeRecord {
             layers: layers.iter().map(|layer| (**layer).clone()).collect(),
@@ -98,7 +98,7 @@ impl Records {
         };
         let write = || async {
             let tag = made_tag(&key);
-            Ok(self.tell(self.put_with_layers(context, &tag, &record(), layers, delivered, false).await))
+            Ok(self.tell(self.put_with_layers(context, &tag, &record(), (layers, making), delivered).await))
         };
         self.written.get(key, write).await.map(drop)
     }
@@ -111,38 +111,37 @@ impl Records {
         interpreter: &Interpreter,
         delivered: Option<&Repository>,
     ) -> Result<(), Error> {
-        let Interpreter { layer, facts, made, .. } = interpreter;
-        if *made == interpreter::Made::Elsewhere {
-            return Ok(());
-        }
+        let Interpreter { layer, facts, making, .. } = interpreter;
         let record = || InterpreterRecord { layer: (**layer).clone(), facts: facts.clone() };
         let write = || async {
-            let (tag, layers) = (interpreter_tag(&layer.key), std::slice::from_ref(layer));
-            // A record that is there did not do, or nobody would have made it again.
-            let anew = *made == interpreter::Made::Now;
-            Ok(self.tell(self.put_with_layers(context, &tag, &record(), layers, delivered, anew).await))
+            let (tag, layers) = (interpreter_tag(&layer.key), (std::slice::from_ref(layer), *making));
+            Ok(self.tell(self.put_with_layers(context, &tag, &record(), layers, delivered).await))
         };
         self.written.get(layer.key, write).await.map(drop)
     }
 
-    /// Brings layers into the repository, and the record that is about them; unless it is there, which means that they are,
-    /// too, where they are not wanted `anew`.
+    /// Brings layers that were made into the repository, and the record that is about them, unless they are there.
     async fn put_with_layers<T: Serialize>(
         &self,
         context: &Context<'_>,
         tag: &str,
         record: &T,
-        layers: &[Arc<Layer>],
+        (layers, making): (&[Arc<Layer>], Making),
         delivered: Option<&Repository>,
-        anew: bool,
     ) -> Result<(), Failure> {
         let parts: Vec<Part> = layers.iter().map(|layer| Part::from(&**layer)).collect();
-        if !anew {
-            let found = self.repository.manifest(tag).await.unwrap_or_default();
-            let document = Document::new(tag, record, &parts, self.key.as_ref())?;
-            if found.is_some_and(|manifest| manifest.digest == document.digest()) {
-                return Ok(());
+        match making {
+            Making::Elsewhere => return Ok(()),
+            // They were in the store, so the registry was not asked.
+            Making::Before => {
+                let found = self.repository.manifest(tag).await.unwrap_or_default();
+                let document = Document::new(tag, record, &parts, self.key.as_ref())?;
+                if found.is_some_and(|manifest| manifest.digest == document.digest()) {
+                    return Ok(());
+                }
             }
+            // A record that is there would not do, or they would not have been made.
+            Making::Now => {}
         }
         try_join_all(layers.iter().map(|layer| self.push_layer(context, layer, delivered))).await?;
         self.put(tag, record, &parts).await

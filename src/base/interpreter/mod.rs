@@ -27,6 +27,7 @@ pub use unpack::Facts;
 
 use super::contents::Python;
 use super::debian::LockedPython;
+use super::open::Making;
 use crate::layer::{self, Layer};
 use crate::model::{Key, Libc};
 use crate::store::Store;
@@ -44,24 +45,13 @@ pub struct Interpreter {
     /// The layer; its bytes are in the store, unless it was recalled.
     pub layer: Arc<Layer>,
     /// How the layer was come by.
-    pub made: Made,
+    pub making: Making,
     /// What is known of the archive.
     pub facts: Facts,
 }
 
-/// How an interpreter's layer was come by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Made {
-    /// It was made in this run.
-    Now,
-    /// It was in the store.
-    Before,
-    /// Another machine made it.
-    Elsewhere,
-}
-
 impl Interpreter {
-    fn new(locked: &LockedPython, layer: Layer, facts: Facts, made: Made) -> Self {
+    fn new(locked: &LockedPython, layer: Layer, facts: Facts, making: Making) -> Self {
         let version = facts.version(&locked.version);
         let python = Python {
             minor: facts.minor,
@@ -70,7 +60,7 @@ impl Interpreter {
             found_as: Vec::new(),
             distributions: Vec::new(),
         };
-        Self { python, version, layer: Arc::new(layer), made, facts }
+        Self { python, version, layer: Arc::new(layer), making, facts }
     }
 
     /// The C library that wheels for it must get along with, on a base that has `base`.
@@ -92,13 +82,13 @@ pub fn layer_key(locked: &LockedPython) -> Key {
 pub fn stored(locked: &LockedPython, store: &Store) -> Result<Option<Interpreter>, Error> {
     let Some((fragment, facts)) = unpack::stored(store, &locked.sha256)? else { return Ok(None) };
     check(locked, &facts)?;
-    Ok(Some(Interpreter::new(locked, layer::assemble(store, &[fragment])?, facts, Made::Before)))
+    Ok(Some(Interpreter::new(locked, layer::assemble(store, &[fragment])?, facts, Making::Before)))
 }
 
 /// The interpreter of exactly the archive of a lock, whose layer somebody made before; `None` if it is another.
 pub fn recalled(locked: &LockedPython, layer: Layer, facts: Facts) -> Option<Interpreter> {
     let is_meant = layer.key == layer_key(locked) && facts.minor == locked.minor();
-    is_meant.then(|| Interpreter::new(locked, layer, facts, Made::Elsewhere))
+    is_meant.then(|| Interpreter::new(locked, layer, facts, Making::Elsewhere))
 }
 
 /// Makes the layer of exactly the archive of a lock.
@@ -113,7 +103,7 @@ pub async fn make(
     let archive = finder.fetch(locked).await?;
     let (fragment, facts) = unpack::build(store, archive, locked.shown()).await?;
     check(locked, &facts)?;
-    Ok(Interpreter::new(locked, layer::assemble(store, &[fragment])?, facts, Made::Now))
+    Ok(Interpreter::new(locked, layer::assemble(store, &[fragment])?, facts, Making::Now))
 }
 
 /// Checks that an archive holds the Python that the lock says.
