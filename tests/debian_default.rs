@@ -5,6 +5,8 @@
 
 #[path = "support/bakery.rs"]
 mod bakery;
+#[path = "support/cache_repository.rs"]
+mod cache_repository;
 #[path = "support/debian.rs"]
 mod debian;
 #[path = "support/http.rs"]
@@ -17,6 +19,7 @@ mod wheel;
 use std::fs;
 
 use bakery::{World, digests, layers, run};
+use cache_repository::delete_blob;
 use debian::{Mirror, Suite};
 use registry::Registry;
 use serde_json::Value;
@@ -194,6 +197,12 @@ fn what_the_mirror_drops_comes_from_the_registry_where_somebody_built_it() {
     let (mirror, registry) = (Mirror::new(), Registry::start());
     let push = format!("{}/team", registry.address());
     let first = mirror.succeed(&["build", "--python", "3.11", "--push", &push]);
+    // A layer that the registry has collected is made again, and is there again for whoever comes next.
+    let lowest = layers(&first)[0]["digest"].as_str().unwrap().to_owned();
+    delete_blob(&registry, &lowest);
+    let store = mirror.world.path("second").display().to_string();
+    let again = mirror.succeed(&["build", "--python", "3.11", "--push", &push, "--cache-dir", &store]);
+    assert_eq!(digests(&again), digests(&first));
     mirror.drop("bash");
     mirror.drop("dash");
     let store = mirror.world.path("fresh").display().to_string();
