@@ -76,6 +76,9 @@ assert zoneinfo.ZoneInfo("UTC").key == "UTC" and time.tzname[0] == "UTC"
 assert sys.getfilesystemencoding() == "utf-8" and os.environ["LANG"] == "C.UTF-8"
 import ctypes, ctypes.util
 ctypes.CDLL("libc.so.6").getpid()
+found = {name: ctypes.util.find_library(name) for name in ("c", "m", "sqlite3", "z")}
+assert found == {"c": "libc.so.6", "m": "libm.so.6", "sqlite3": "libsqlite3.so.0", "z": "libz.so.1"}, found
+ctypes.CDLL(ctypes.util.find_library("ssl"))
 print("python:", "%d.%d" % sys.version_info[:2])
 "#;
 
@@ -203,9 +206,25 @@ fn what_a_task_needs_is_there_and_works() {
         let target = format!("python = \"{python}\", platform = \"linux/amd64\", libc = \"glibc-{libc}\"");
         assert!(lock.contains(&target), "{lock}");
         image.run(&["/bin/bash", "-c", CALLS]);
+        // A runtime's part: `ctypes.util` starts a program that reads nothing.
+        fs::create_dir_all(image.root.join("dev")).unwrap();
+        fs::write(image.root.join("dev/null"), "").unwrap();
         let said = image.run(&["/opt/venv/bin/python", "-c", PYTHON]);
         assert_eq!(said, format!("imports: []\npython: {python}\n"), "{suite}");
         assert_eq!(image.run(&["/opt/venv/bin/hello"]).split(' ').next(), Some("/opt/venv"));
+        // What the loader finds is what its own program would have told it.
+        let ours = image.run(&["ldconfig", "-p"]);
+        image.run(&["ldconfig", "-X", "-C", "/tmp/ld.so.cache"]);
+        let theirs = image.run(&["ldconfig", "-C", "/tmp/ld.so.cache", "-p"]);
+        let libraries = |listed: &str| -> Vec<String> {
+            let lines = listed.lines().filter(|line| line.starts_with('\t'));
+            lines.map(|line| line.replace(", OS ABI: Linux 3.2.0", "")).collect()
+        };
+        // It leaves out a second name that a package has for a library.
+        let mut same = libraries(&ours);
+        same.retain(|line| !line.starts_with("\tlibbz2.so.1 "));
+        assert_eq!(same, libraries(&theirs), "{suite}");
+        assert!(libraries(&ours).len() > 40, "{ours}");
 
         // The network of this machine; where it looks into what passes, its authority is one that the image must be told of.
         fs::create_dir_all(image.root.join("etc")).unwrap();

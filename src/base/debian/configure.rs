@@ -11,7 +11,7 @@ use super::package::{Facts, MERGED, RUN};
 use crate::layer::{Attributes, EntryWriter};
 
 /// The version of what is written here; part of the keys.
-pub(super) const RULES: &str = "debian-configuration/2";
+pub(super) const RULES: &str = "debian-configuration/3";
 
 /// Files that a package keeps elsewhere and that are copied to their place.
 const COPIED: [(&str, &str); 6] = [

@@ -15,6 +15,7 @@ mod configure;
 mod control;
 mod deb;
 mod error;
+mod libraries;
 mod lock;
 mod mirror;
 mod package;
@@ -258,6 +259,8 @@ impl Plan {
                         writer.bytes("var/lib/dpkg/status", status.as_bytes(), Attributes::root(0o644))?;
                         // Says that the lists of packages for several architectures carry the architecture in their names.
                         writer.bytes("var/lib/dpkg/info/format", b"1\n", Attributes::root(0o644))?;
+                        let cache = libraries::cache(&facts);
+                        writer.bytes("etc/ld.so.cache", &cache, Attributes::root(0o644))?;
                     }
                 }
                 parts.push(writer.finish()?);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::control::Paragraph;
 use super::deb::Deb;
 use super::error::Error;
+use super::libraries;
 use super::lock::LockedPackage;
 use crate::base::archive::{EntryKind, Fault};
 use crate::layer::{self, Attributes, EntryWriter, Fragment, entries_key, stored_fragment};
@@ -15,13 +16,15 @@ use crate::model::{Key, KeyHasher};
 use crate::store::{Blob, Store};
 
 /// The version of the rules by which a package's files are chosen and written.
-const RULES: &str = "debian-package/2";
+const RULES: &str = "debian-package/3";
 /// The kind of the records about packages.
 const RECORDS: &str = "debian-packages";
 
 /// The most that one package may hold.
 const MAX_ENTRIES: usize = 500_000;
 const MAX_BYTES: u64 = 16 << 30;
+/// How programs and libraries begin.
+const ELF: &[u8] = b"\x7fELF";
 /// The largest file that configuring reads.
 const MAX_KEPT: u64 = 1 << 20;
 
@@ -47,9 +50,17 @@ const DROPPED: [&str; 12] = [
     "usr/share/zoneinfo/posix/",
 ];
 
+/// Where the loader is told in which directories libraries are.
+pub(super) const LOADER_SETTINGS: &str = "etc/ld.so.conf.d/";
+
 /// Files that configuring reads.
-const KEPT: [&str; 4] =
-    ["usr/share/base-passwd/", "usr/share/base-files/", "usr/share/libc-bin/", "usr/share/ca-certificates/"];
+const KEPT: [&str; 5] = [
+    LOADER_SETTINGS,
+    "usr/share/base-passwd/",
+    "usr/share/base-files/",
+    "usr/share/libc-bin/",
+    "usr/share/ca-certificates/",
+];
 
 /// What configuring needs of a package.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +73,8 @@ pub(super) struct Facts {
     pub files: BTreeSet<String>,
     /// The files that configuring reads, by path.
     pub kept: BTreeMap<String, String>,
+    /// Shared libraries, and links that are named as such, with what these lead to.
+    pub libraries: BTreeMap<String, Option<String>>,
 }
 
 /// The key of a package's fragment.
@@ -153,6 +166,9 @@ fn unpack(writer: &mut EntryWriter<'_>, package: &LockedPackage, deb: &Blob) -> 
             EntryKind::Symlink => {
                 let target = text(&entry.target)?;
                 writer.symlink(&path, &target)?;
+                if libraries::is_named_so(&path) {
+                    facts.libraries.insert(path, Some(target));
+                }
             }
             EntryKind::HardLink => {
                 let target = merged(&clean(&entry.target)?);
@@ -165,7 +181,7 @@ fn unpack(writer: &mut EntryWriter<'_>, package: &LockedPackage, deb: &Blob) -> 
             EntryKind::File => {
                 writer.file(&path, entry.size, attributes)?;
                 let keep = KEPT.iter().any(|start| path.starts_with(start)) && entry.size <= MAX_KEPT;
-                let mut kept = Vec::new();
+                let (mut kept, mut start) = (Vec::new(), Vec::<u8>::new());
                 let mut content = archive.content();
                 loop {
                     let n = content.read(&mut buffer).map_err(Fault::Io)?;
@@ -176,8 +192,12 @@ fn unpack(writer: &mut EntryWriter<'_>, package: &LockedPackage, deb: &Blob) -> 
                     if keep {
                         kept.extend_from_slice(&buffer[..n]);
                     }
+                    start.extend(buffer[..n].iter().take(ELF.len().saturating_sub(start.len())));
                 }
                 drop(content);
+                if start == ELF && libraries::is_named_so(&path) {
+                    facts.libraries.insert(path.clone(), None);
+                }
                 if keep && let Ok(text) = String::from_utf8(kept) {
                     facts.kept.insert(path, text);
                 }
@@ -248,7 +268,7 @@ fn text(bytes: &[u8]) -> Result<String, Stop> {
 }
 
 /// The path with `/bin`, `/lib` and so on below `/usr`.
-fn merged(path: &str) -> String {
+pub(super) fn merged(path: &str) -> String {
     match path.split_once('/') {
         Some((top, _)) if MERGED.contains(&top) => format!("usr/{path}"),
         _ => path.to_owned(),
