@@ -29,7 +29,7 @@ async fn json_tells_everything_about_a_file() {
     assert_eq!((file.archive.size, file.archive.sha256), (Some(7), Some(Digest::of(b"x"))));
     assert_eq!(file.requires_python.unwrap().to_string(), ">=3.8");
     assert_eq!(file.yanked.as_deref(), Some("broken"));
-    assert_eq!(file.upload_time.as_deref(), Some("2024-01-02T03:04:05.6Z"));
+    assert_eq!(file.upload_time, Some("2024-01-02T03:04:05.6Z".parse().unwrap()));
     assert_eq!(file.core_metadata, CoreMetadata::Offered);
     let accept = server.requests()[0].header("accept").unwrap().to_owned();
     assert!(accept.starts_with(JSON) && accept.contains("text/html;q="), "{accept}");

@@ -148,7 +148,7 @@ fn is_readable(file_name: &str) -> bool {
 /// Why a file counts as not there yet, if it does. What does not come from an index has no time of upload.
 fn too_new(releases: &Releases, file: &ReleaseFile, limit: Timestamp) -> Option<Reason> {
     releases.index_of(file)?;
-    match file.upload_time.as_deref().and_then(Timestamp::from_rfc3339) {
+    match file.upload_time {
         Some(time) if time < limit => None,
         Some(_) => Some(Reason::TooNew(limit)),
         None => Some(Reason::NoUploadTime),

@@ -105,7 +105,7 @@ impl MemoryIndex {
                 archive: archive(file_name),
                 requires_python: requires_python.clone(),
                 yanked: release.yanked.clone(),
-                upload_time: release.uploaded.clone(),
+                upload_time: release.uploaded.as_deref().and_then(bakehouse::model::Timestamp::from_rfc3339),
                 core_metadata: CoreMetadata::Absent,
             }
         });
