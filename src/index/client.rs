@@ -235,6 +235,11 @@ impl Index {
         self.0.downloads.get(sha256, work).await
     }
 
+    /// Checks that a wheel's own metadata, now that its bytes are there, is what was known of it before.
+    pub async fn confirm(&self, archive: &Archive, blob: &Blob) -> Result<(), Error> {
+        probe::confirm(self, archive, blob).await
+    }
+
     /// Asks for the releases of a project in the background, in the hope that they will be needed. Abort it when they are
     /// not: whoever waits for the same answer takes over.
     pub fn prefetch_releases(&self, runtime: &Handle, name: PackageName) -> AbortHandle {

@@ -242,6 +242,25 @@ fn unsound(wheel: &WheelName, reason: String) -> Error {
     Error::Archive { file: wheel.file_name().to_owned(), reason }
 }
 
+/// Checks that a wheel says of itself what the metadata said that this store has of it: that may have been read without the
+/// wheel, and a resolution relied on it.
+pub(super) async fn confirm(index: &Index, archive: &Archive, blob: &Blob) -> Result<(), Error> {
+    let ArchiveKind::Wheel(wheel) = &archive.kind else { return Ok(()) };
+    let record = index.store().read(METADATA, &metadata_key(archive))?;
+    let Some(known) = record.and_then(|bytes| Metadata::from_record(&bytes, index.memo())) else {
+        return Ok(());
+    };
+    let bytes = from_blob(blob.clone(), wheel.clone()).await?;
+    let own = understood(&bytes, wheel, index.memo())?;
+    match known.difference(&own) {
+        None => Ok(()),
+        Some((field, expected, found)) => {
+            let file = wheel.file_name().to_owned();
+            Err(Error::MetadataDiffers { file, field, expected, found })
+        }
+    }
+}
+
 /// The wheel behind a direct URL, in the store, and its metadata.
 pub(super) async fn url_archive(
     index: &Index,
