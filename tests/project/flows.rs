@@ -54,7 +54,7 @@ fn a_decorator_may_be_kept_in_a_variable() {
 fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
     for (head, arguments, reason) in [
         ("", "packages=make()", "it is the result of a call"),
-        ("import os", "python=os.environ['X']", "it is computed"),
+        ("import os", "python=os.environ['X']", "`os` is imported (`os`)"),
         ("from config import DEPS", "packages=DEPS", "`DEPS` is imported (`config.DEPS`)"),
         ("A = {}\nA['x'] = '1'", "packages=A", "`A` is changed on line 4"),
         ("A = {}\ndef f(): A.update(x='1')", "packages=A", "`A` is changed on line 4"),

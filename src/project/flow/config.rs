@@ -3,9 +3,10 @@
 use ruff_python_ast::{Expr, ExprCall, Stmt};
 use toml_edit::Item;
 
+use super::evaluator::Evaluator;
 use super::files;
 use super::names::Binding;
-use super::value::{Entry, Evaluator, Unknown, Value};
+use super::value::{Entry, Unknown, Value};
 use crate::model::Origin;
 use crate::project::Error;
 use crate::project::branch::UNSELECTED;
@@ -70,10 +71,10 @@ impl Evaluator<'_> {
             None if plain => Format::Plain,
             None => Format::Json,
         };
-        let (file, at) = match (self.files.chosen(&name), argument("default", 1)) {
+        let (file, at) = match (self.reader.files.chosen(&name), argument("default", 1)) {
             (Some(chosen), _) => chosen,
             (None, Some(default)) => match self.eval(default, depth) {
-                Ok(Value::Text(file)) => (self.files.relative(&file), self.origin(default)),
+                Ok(Value::Text(file)) => (self.reader.files.relative(&file), self.origin(default)),
                 _ => {
                     let reason = format!("the default of configuration `{name}` is not a file's name");
                     return Err(unknown(default, reason));
@@ -87,14 +88,14 @@ impl Evaluator<'_> {
                     return Err(unknown(func, reason));
                 };
                 return match self.eval(default, depth)? {
-                    Value::Text(text) => self.files.parse(format, "", text, &self.origin(default)),
+                    Value::Text(text) => self.reader.files.parse(format, "", text, &self.origin(default)),
                     value => Ok(value),
                 };
             }
         };
-        self.files.remembered((format!("{format:?}"), file.clone()), || {
-            let text = self.files.text(&file, &at)?;
-            self.files.parse(format, &file, text, &at)
+        self.reader.files.remembered((format!("{format:?}"), file.clone()), || {
+            let text = self.reader.files.text(&file, &at)?;
+            self.reader.files.parse(format, &file, text, &at)
         })
     }
 
@@ -109,12 +110,12 @@ impl Evaluator<'_> {
                 _ => None,
             }
         };
-        let file = match self.names.imported(&call.func)? {
-            "Config" => match text("name", 0).and_then(|name| self.files.chosen(&name)) {
+        let file = match self.reader.names.imported(&call.func)? {
+            "Config" => match text("name", 0).and_then(|name| self.reader.files.chosen(&name)) {
                 Some((file, _)) => file,
-                None => self.files.relative(&text("default", 1)?),
+                None => self.reader.files.relative(&text("default", 1)?),
             },
-            "IncludeFile" => self.files.relative(&text("default", usize::MAX)?),
+            "IncludeFile" => self.reader.files.relative(&text("default", usize::MAX)?),
             _ => return None,
         };
         let is_inside = !file.is_empty() && !file.starts_with(['/', '.']) && !file.contains("://");
@@ -124,13 +125,13 @@ impl Evaluator<'_> {
     /// The format that a parser reads: a known function, its name as a string, or a function that only calls one.
     fn format(&self, parser: &Expr, depth: usize) -> Option<Format> {
         let only_call = |body: &Expr| match body {
-            Expr::Call(call) => self.names.dotted(&call.func).as_deref().and_then(Format::of),
+            Expr::Call(call) => self.reader.names.dotted(&call.func).as_deref().and_then(Format::of),
             _ => None,
         };
         match parser {
             Expr::StringLiteral(text) => Format::of(text.value.to_str()),
             Expr::Lambda(lambda) => only_call(&lambda.body),
-            Expr::Name(name) => match self.names.scope.get(&name.id) {
+            Expr::Name(name) => match self.reader.names.scope.get(&name.id) {
                 Some(Binding::Function(function)) => match function.body.last()? {
                     // Nothing but a docstring and imports may stand before it.
                     Stmt::Return(end)
@@ -145,9 +146,9 @@ impl Evaluator<'_> {
                 },
                 Some(Binding::Value(value)) if depth < 8 => self.format(value, depth + 1),
                 Some(_) => None,
-                None => self.names.dotted(parser).as_deref().and_then(Format::of),
+                None => self.reader.names.dotted(parser).as_deref().and_then(Format::of),
             },
-            _ => self.names.dotted(parser).as_deref().and_then(Format::of),
+            _ => self.reader.names.dotted(parser).as_deref().and_then(Format::of),
         }
     }
 }

@@ -349,6 +349,12 @@ impl<'a> Visitor<'a> for Mutations<'a, '_> {
 }
 
 /// The names that a function's body binds.
+pub(super) fn stored(function: &StmtFunctionDef) -> BTreeSet<&str> {
+    let mut locals = Locals::default();
+    function.body.iter().for_each(|stmt| locals.visit_stmt(stmt));
+    locals.stored
+}
+
 #[derive(Default)]
 struct Locals<'a> {
     stored: BTreeSet<&'a str>,
