@@ -53,6 +53,7 @@ fn what_a_simple_function_returns_is_known() {
             "f()",
             "a==1 b==2",
         ),
+        ("def f():\n  import json\n  return json.loads('{\"a\": \"1\"}')", "f()", "a==1"),
         ("FLAG = False\nX = {'a': '1'} if FLAG else {'a': '2'}", "X", "a==2"),
         ("X = {n: v for n, v in PINS.items() if n not in ('a', 'c')}", "X", "b==2"),
     ] {
@@ -99,8 +100,8 @@ fn a_function_that_does_more_is_an_error_at_its_line() {
             "f()",
             "4: `f` does more here than to make a value of others",
         ),
-        ("def f():\n  return json.loads('{}')", "f()", "4: it is the result of a call"),
-        ("def f():\n  import json\n  return json.loads('{}')", "f()", "5: it is the result of a call"),
+        ("def f():\n  import json as j\n  return j.loads('{}')", "f()", "5: it is the result of a call"),
+        ("def f():\n  return json.loads(open('x').read())", "f()", "4: it is the result of a call"),
         (
             "import os\ndef f():\n  if os.environ.get('GPU'):\n    return {}",
             "f()",

@@ -21,6 +21,9 @@ impl Evaluator<'_> {
                 Some("config_expr") => return self.config_expr(call, depth),
                 _ => {}
             }
+            if let Some(found) = self.loaded(call, depth)? {
+                return Ok(found);
+            }
             if let Some(found) = self.function(call, depth)? {
                 return Ok(found);
             }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use ruff_python_ast::{Expr, ExprCall};
-use ruff_text_size::Ranged;
 
 use super::arguments::Arguments;
 use super::evaluator::Evaluator;
+use super::hidden::Hidden;
 use super::names::Binding;
 use super::reader::{Reader, Target, called, last_part};
 use super::value::{Entry, Value, put};
@@ -131,12 +131,12 @@ impl Reader<'_> {
                 self.meaning(self.target(value)?, called, of)
             }
             // `base = partial(pypi, …)`, used as `@base(…)`.
-            Target::Value(Expr::Call(call)) if self.is_partial(call) => self.partial(call, of),
-            Target::Value(value) => self.hidden("value", value.range(), of),
+            Target::Value(value @ Expr::Call(call)) if self.is_partial(call) => self.partial(value, call, of),
+            Target::Value(value) => self.hidden(Hidden::Value(value), of),
             Target::Function(function) => self.wrapper(function, called, of),
             Target::Class(class) => match self.mutator(class, of) {
                 Some(effects) => effects.map(Meaning::Effects),
-                None => self.hidden("class", class.range, of),
+                None => self.hidden(Hidden::Class(class), of),
             },
             Target::Unclear => Ok(Meaning::Effects(Vec::new())),
         }
@@ -146,8 +146,8 @@ impl Reader<'_> {
         self.names.reference(&call.func).is_some_and(|import| import.dotted == "functools.partial")
     }
 
-    fn partial(&self, call: &ExprCall, of: Use<'_>) -> Result<Meaning, Error> {
-        let [function] = &*call.arguments.args else { return self.hidden("value", call.range(), of) };
+    fn partial(&self, value: &Expr, call: &ExprCall, of: Use<'_>) -> Result<Meaning, Error> {
+        let [function] = &*call.arguments.args else { return self.hidden(Hidden::Value(value), of) };
         match self.meaning(self.target(function)?, Some(&Arguments::none(of.origin.clone())), of)? {
             Meaning::Known(dotted, mut given) => {
                 let evaluator = self.evaluator();

@@ -36,7 +36,7 @@ impl Evaluator<'_> {
 
 impl Reader<'_> {
     /// What something returns when it is called; `None` where it is no function.
-    fn result(
+    pub(super) fn result(
         &self,
         target: Target<'_>,
         arguments: &Arguments,
@@ -119,11 +119,14 @@ impl Body<'_> {
         self.spend(1, stmt)?;
         match stmt {
             Stmt::Pass(_) => {}
-            // Whatever it brings is not followed.
+            // `import json` means the same everywhere; whatever else is imported here is not followed.
             Stmt::Import(ast::StmtImport { names, .. })
             | Stmt::ImportFrom(ast::StmtImportFrom { names, .. }) => {
                 for alias in names {
                     let name = alias.asname.as_ref().unwrap_or(&alias.name).as_str();
+                    if stmt.is_import_stmt() && alias.asname.is_none() && self.is_free(name) {
+                        continue;
+                    }
                     let name = name.split('.').next().unwrap_or(name).to_owned();
                     let reason = format!("`{name}` is imported inside of a function");
                     self.bind(name, Err(Unknown { origin: self.reader.at(alias), reason }));
@@ -222,6 +225,14 @@ impl Body<'_> {
     fn too_much(&self, at: &impl Ranged) -> Unknown {
         let reason = format!("`{}` does more here than to make a value of others", self.name);
         Unknown { origin: self.reader.at(at), reason }
+    }
+
+    /// Whether a name means nothing in this module, nor is it a module of the project.
+    fn is_free(&self, name: &str) -> bool {
+        let Reader { names, files, file, .. } = self.reader;
+        let is_known =
+            names.scope.get(name).is_some() || names.import(name).is_some_and(|known| known.dotted != name);
+        !is_known && files.module(file, 0, &[name]).is_none()
     }
 
     /// Gives a name a value, which others may know too.

@@ -11,6 +11,7 @@ mod decorator;
 mod evaluator;
 mod files;
 mod function;
+mod hidden;
 mod lookup;
 mod names;
 mod overrides;

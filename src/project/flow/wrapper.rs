@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use ruff_python_ast::{Expr, ExprCall, Stmt, StmtClassDef, StmtFunctionDef};
-use ruff_text_size::TextRange;
 
 use super::arguments::Arguments;
 use super::decorator::{Called, Effect, Meaning, Use};
 use super::evaluator::Evaluator;
+use super::hidden::{Hidden, MATTERS, matters};
 use super::reader::{Reader, Target, last_part};
 use super::value::{Frame, Given, Value};
 use crate::project::Error;
@@ -21,7 +21,7 @@ impl Reader<'_> {
         called: Called<'_>,
         of: Use<'_>,
     ) -> Result<Meaning, Error> {
-        let hidden = || self.hidden("function", function.range, of);
+        let hidden = || self.hidden(Hidden::Function(function), of);
         let applied = |inner: &StmtFunctionDef, given: &[Given]| {
             let frame = Frame { names: given, outer: None };
             match self.applied(inner, of, &self.evaluator().within(&frame)) {
@@ -156,13 +156,12 @@ impl Reader<'_> {
                 }
             },
         };
-        let matters = ["pypi", "conda", "anaconda", "kubernetes", "batch"];
-        if !matters.iter().any(|known| name.starts_with(known)) {
+        if !matters(&name) {
             return Some(Ok(Vec::new()));
         }
         // Without it, what the step has already counts, if it has any.
         let is_error = argument("duplicates", 3)?.as_attribute_expr()?.attr.as_str() == "ERROR";
-        if !is_error || !matters.contains(&name.as_str()) || argument("deco_args", 1).is_some() {
+        if !is_error || !MATTERS.contains(&name.as_str()) || argument("deco_args", 1).is_some() {
             return None;
         }
         let given = match argument("deco_kwargs", 2) {
@@ -177,28 +176,6 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         Some(self.known(&dotted.unwrap_or(name), given, None, of, &evaluator))
-    }
-
-    /// A function or class whose effect is known only when it runs: an error if it seems to be about environments.
-    pub(super) fn hidden(&self, what: &str, range: TextRange, of: Use<'_>) -> Result<Meaning, Error> {
-        let code = &self.text[range];
-        let names = |words: &[&str]| words.iter().any(|word| code.contains(word));
-        let about = if names(&["pypi", "conda", "add_decorator", "remove_decorator"]) {
-            "uses @pypi or @conda itself"
-        } else if names(&["kubernetes", "batch"]) && names(&["image"]) {
-            "names an image for @kubernetes or @batch itself"
-        } else {
-            return Ok(Meaning::Effects(Vec::new()));
-        };
-        let line = self.lines.at(range.start().to_usize());
-        let at = if self.file == of.origin.file {
-            format!("line {line}")
-        } else {
-            format!("{}:{line}", self.file)
-        };
-        let what_it_does = format!("what `@{}` does to {}", of.name, of.place);
-        let reason = format!("the {what} at {at} {about}");
-        Err(self.not_static(of.place, of.origin.clone(), what_it_does, reason))
     }
 }
 
