@@ -131,3 +131,32 @@ fn what_to_write_instead_is_told_with_the_table_of_the_flow_or_step() {
     let base = hint(flow("@pypi_base(packages=x())", STEPS));
     assert!(base.ends_with("under [bakehouse.flows.f] in obproject.toml"), "{base}");
 }
+
+#[test]
+fn code_that_is_not_followed_matters_only_where_it_may_be_about_packages_or_images() {
+    let decorated = |code: &str| flow(code, &format!("@x\n@pypi(packages={{'a': '1'}})\n{STEPS}"));
+    for harmless in [
+        "def x(f):\n  '''Needs @pypi(packages={'rich': ''}).'''\n  print(f)  # conda\n  return f",
+        "def x(f):\n  image, batch_size = 1, 2\n  return f if image else None",
+        "class x(StepMutator):\n  def mutate(self, step):\n    if step: step.remove_decorator('timeout')",
+        "class x(StepMutator):\n  def mutate(self, step):\n    for n in (1, 2): step.add_decorator(retry, n)",
+        "def y(f):\n  print(f)\n  return f\nclass x(StepMutator):\n  def mutate(self, step):\n    if step: step.add_decorator(y)",
+    ] {
+        let found = decorated(harmless).unwrap_or_else(|error| panic!("{harmless}: {error}"));
+        assert_eq!(names(&found.environments[0]), ["a==1"], "{harmless}");
+    }
+    for hidden in [
+        "def x(f):\n  print(f)\n  return pypi(packages={})(f)",
+        "from metaflow import pypi as p\ndef x(f):\n  print(f)\n  return p(packages={})(f)",
+        "class x(StepMutator):\n  def mutate(self, step):\n    if step: step.remove_decorator('pypi')",
+        "class x(StepMutator):\n  def mutate(self, step):\n    for d in step.decorator_specs: step.add_decorator(d)",
+        "def y(f):\n  print(f)\n  return conda()(f)\nclass x(StepMutator):\n  def mutate(self, step):\n    if step: step.add_decorator(y)",
+        "class y(StepMutator):\n  def mutate(self, step):\n    if step: step.add_decorator('pypi')\nclass x(y): pass",
+    ] {
+        let error = decorated(hidden).expect_err(hidden).to_string();
+        assert!(error.contains("uses @pypi or @conda itself"), "{hidden}: {error}");
+    }
+    let image = "def x(f):\n  if f: f = kubernetes(image='i')(f)\n  return f";
+    let error = decorated(image).unwrap_err().to_string();
+    assert!(error.contains("names an image for @kubernetes or @batch itself"), "{error}");
+}

@@ -1,12 +1,15 @@
 //! Code that is not followed: decorators and mutators that do more than to apply others. It matters only where it may be
 //! about packages or images.
 
+use std::collections::BTreeSet;
+
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_keyword, walk_stmt};
 use ruff_python_ast::{Expr, Keyword, Stmt, StmtClassDef, StmtFunctionDef};
 use ruff_text_size::Ranged;
 
 use super::arguments::Arguments;
 use super::decorator::{Effect, Meaning, Use};
+use super::names::stored;
 use super::reader::{Reader, Target, last_part};
 use crate::project::Error;
 
@@ -29,14 +32,15 @@ pub(super) enum Hidden<'h> {
 impl Reader<'_> {
     /// Something whose effect is known only when it runs: an error if it seems to be about environments.
     pub(super) fn hidden(&self, hidden: Hidden<'_>, of: Use<'_>) -> Result<Meaning, Error> {
-        let mut search = Search { reader: self, of, packages: false, runs: false, image: false };
+        let locals = BTreeSet::new();
+        let mut search = Search { reader: self, of, packages: false, runs: false, image: false, locals };
         let (what, range) = match hidden {
             Hidden::Value(value) => {
                 search.visit_expr(value);
                 ("value", value.range())
             }
             Hidden::Function(function) => {
-                search.visit_body(&function.body);
+                search.inside(function);
                 ("function", function.range)
             }
             Hidden::Class(class) => {
@@ -72,9 +76,17 @@ struct Search<'s> {
     /// Something about where steps run, and an image.
     runs: bool,
     image: bool,
+    /// The names that the functions bind which were looked into.
+    locals: BTreeSet<&'s str>,
 }
 
-impl Search<'_> {
+impl<'s> Search<'s> {
+    fn inside(&mut self, function: &'s StmtFunctionDef) {
+        self.locals.extend(stored(function));
+        self.locals.extend(function.parameters.iter().map(|parameter| parameter.name().as_str()));
+        self.visit_body(&function.body);
+    }
+
     fn word(&mut self, word: &str) {
         self.packages |= word.contains("pypi") || word.contains("conda");
         self.runs |= matches!(word, "kubernetes" | "batch");
@@ -85,6 +97,7 @@ impl Search<'_> {
     fn applied(&mut self, decorator: &Expr) {
         let is_harmless = match decorator {
             Expr::StringLiteral(name) => !matters(name.value.to_str()),
+            Expr::Name(name) if self.locals.contains(name.id.as_str()) => false,
             _ => match self.reader.target(decorator) {
                 Ok(Target::Outside(dotted)) => !matters(last_part(&dotted)),
                 Ok(Target::Unclear) | Err(_) => false,
@@ -104,24 +117,28 @@ impl Search<'_> {
     }
 }
 
-impl<'a> Visitor<'a> for Search<'_> {
-    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+impl<'s> Visitor<'s> for Search<'s> {
+    fn visit_stmt(&mut self, stmt: &'s Stmt) {
         match stmt {
             // A docstring.
             Stmt::Expr(stmt) if stmt.value.is_string_literal_expr() => {}
+            Stmt::FunctionDef(function) => {
+                function.decorator_list.iter().for_each(|decorator| self.visit_decorator(decorator));
+                self.inside(function);
+            }
             Stmt::ImportFrom(import) => import.names.iter().for_each(|alias| self.word(&alias.name)),
             _ => walk_stmt(self, stmt),
         }
     }
 
-    fn visit_keyword(&mut self, keyword: &'a Keyword) {
+    fn visit_keyword(&mut self, keyword: &'s Keyword) {
         if let Some(name) = &keyword.arg {
             self.word(name);
         }
         walk_keyword(self, keyword);
     }
 
-    fn visit_expr(&mut self, expr: &'a Expr) {
+    fn visit_expr(&mut self, expr: &'s Expr) {
         match expr {
             // `step.add_decorator(retry, …)`
             Expr::Call(call) => {
