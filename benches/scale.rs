@@ -64,8 +64,19 @@ fn main() {
             assert_eq!(planned["planned"]["downloads"], 0, "{}", planned["planned"]);
             fs::remove_dir_all(store).unwrap();
         };
-        let columns =
-            [median(runs, plan), median(runs, || drop(world.succeed(&["build"]))), median(runs, fresh)];
+        let build = |arguments: &[&str]| {
+            let built = world.succeed(arguments);
+            assert_eq!(built["transfer"]["distributionBytes"], 0, "{}", built["transfer"]);
+        };
+        let layout = format!("oci:{}", world.path("out").display());
+        let into_layout = ["build", "--output", &layout, "--no-remote-cache"];
+        build(&into_layout);
+        let columns = [
+            median(runs, plan),
+            median(runs, || build(&["build"])),
+            median(runs, || build(&into_layout)),
+            median(runs, fresh),
+        ];
         let cell = |time: Duration| {
             let millis = time.as_secs_f64() * 1000.0;
             format!("{millis:.0} ({:.2})", millis / size as f64)

@@ -35,7 +35,11 @@ pub(super) struct Frames {
 
 impl Frames {
     pub fn new() -> Self {
-        let parallel = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PARALLEL);
+        Self::with(thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PARALLEL))
+    }
+
+    /// With so many under way at once.
+    pub fn with(parallel: usize) -> Self {
         Self { parallel, queue: VecDeque::new() }
     }
 
@@ -81,7 +85,7 @@ mod tests {
         let blocks: Vec<Vec<u8>> = (0..20_u8).map(|i| vec![i; 100_000 / (usize::from(i) + 1)]).collect();
         let expected: Vec<u8> = blocks.iter().flat_map(|block| compress(block).unwrap()).collect();
         for parallel in [1, 2, 7] {
-            let (mut frames, mut out) = (Frames { parallel, queue: VecDeque::new() }, Vec::new());
+            let (mut frames, mut out) = (Frames::with(parallel), Vec::new());
             blocks.iter().for_each(|block| frames.push(block.clone(), &mut out).unwrap());
             frames.drain(&mut out).unwrap();
             assert_eq!(out, expected);
