@@ -289,7 +289,9 @@ fn distributions_of_every_form_are_known() {
 #[ignore = "works on a whole Debian"]
 fn an_environment_on_a_base_with_distributions_runs() {
     let mut world = world(&["tool", "helper>=2"]);
-    let wheel = WheelBuilder::new("helper", "2.0").file("helper.py", "FROM = 'index 2.0'\n");
+    let wheel = WheelBuilder::new("helper", "2.0")
+        .file("helper.py", "FROM = 'index 2.0'\n\ndef main():\n    print('the command of helper')\n")
+        .entry_points("[console_scripts]\nboth-have-it = helper:main\n");
     world.publish(wheel.build());
     let site = "usr/lib/python3/dist-packages";
     let module =
@@ -306,7 +308,7 @@ fn an_environment_on_a_base_with_distributions_runs() {
             ),
             (
                 &format!("{site}/torch-2.1.dist-info/entry_points.txt"),
-                "[console_scripts]\ntorchrun = torch:main\n",
+                "[console_scripts]\ntorchrun = torch:main\nboth-have-it = torch:main\n",
                 0o644,
             ),
             (&format!("{site}/torch.py"), module, 0o644),
@@ -323,6 +325,7 @@ fn an_environment_on_a_base_with_distributions_runs() {
     unpack(&out, "project:latest", &world.path("bundle"));
     let run = |arguments: &[&str]| bakery::in_root(&world.path("bundle/rootfs"), None, arguments);
     assert_eq!(run(&["/opt/venv/bin/torchrun"]), "torch base 1.20 index 2.0 /opt/venv\n");
+    assert_eq!(run(&["/opt/venv/bin/both-have-it"]), "the command of helper\n");
     // What the interpreter itself finds installed is what was found from outside.
     let versions = "from importlib.metadata import version as v\nprint(*[v(n) for n in ('torch', 'numpy', 'helper', 'tool')])";
     assert_eq!(run(&["/opt/venv/bin/python", "-c", versions]), "2.1 1.20 2.0 1.0\n");

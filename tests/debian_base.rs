@@ -13,6 +13,7 @@ mod http;
 mod wheel;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use bakehouse::model::Digest;
@@ -187,6 +188,40 @@ fn a_package_that_would_break_out_of_the_image_is_refused() {
     let ran = on_mirror(&world, &signer, &["build"]);
     assert_eq!(ran.code, 30, "{}", ran.stderr);
     assert!(ran.stderr.contains("another package"), "{}", ran.stderr);
+}
+
+#[test]
+fn packages_share_directories_and_nothing_else() {
+    let (signer, world, mut suite) = (Signer::new(), World::plain(&[]), Suite::new("bookworm", "3.11"));
+    let directories = ["./usr/", "./usr/bin/", "./tmp/", "./var/", "./var/run/", "./var/lock/"];
+    let directories = directories.map(|path| (path, EntryType::Directory, ""));
+    suite.add("base-files", "1.0-2", "", &directories);
+    let sh: &[debian::File<'_>] =
+        &[("./bin/dash", EntryType::Regular, "dash"), ("./bin/sh", EntryType::Symlink, "dash")];
+    suite.add("dash", "1.0-2", "", &[&directories[..2], sh].concat());
+    suite.publish(&world.index, &signer);
+    let out = world.path("out");
+    let output = format!("oci:{}", out.display());
+    let build = ["build", "--output", &output];
+    assert_eq!(on_mirror(&world, &signer, &build).code, 0);
+    // No path is twice in a layer.
+    bakery::conforms(&build);
+    bakery::unpack(&out, "project:latest", &world.path("bundle"));
+    let root = world.path("bundle/rootfs");
+    let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("tmp"), mode("root"), mode("usr")), (0o1777, 0o700, 0o755));
+    assert_eq!(fs::read_link(root.join("usr/bin/sh")).unwrap(), Path::new("dash"));
+    assert_eq!(fs::read_link(root.join("var/run")).unwrap(), Path::new("/run"));
+
+    // Nor may two packages have the same file, or one have a file where another has a directory.
+    for (path, version) in [("./usr/bin/dash", "1.0-2"), ("./usr/bin", "1.0-3")] {
+        let world = World::plain(&[]);
+        suite.add("bash", version, "", &[(path, EntryType::Regular, "bash")]);
+        suite.publish(&world.index, &signer);
+        let ran = on_mirror(&world, &signer, &["build"]);
+        assert_eq!(ran.code, 30, "{}", ran.stderr);
+        assert!(ran.stderr.contains("is there already"), "{}", ran.stderr);
+    }
 }
 
 #[test]

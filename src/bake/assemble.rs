@@ -401,8 +401,8 @@ pub async fn code(context: &Context<'_>, part: &Part) -> Result<Option<Made>, Er
     Ok(Some(of_files(Role::Code, made.clone())))
 }
 
-/// The layer of an environment's skeleton.
-pub async fn skeleton(context: &Context<'_>, entries: Vec<FileEntry>) -> Result<Made, Error> {
+/// A layer of files that belong to an environment and to none of its distributions.
+pub async fn environment_files(context: &Context<'_>, entries: Vec<FileEntry>) -> Result<Made, Error> {
     Ok(of_files(Role::Environment, files(context, Arc::new(entries)).await?))
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use futures_util::future::try_join3;
+use futures_util::future::try_join4;
 
 use super::assemble::{Assembly, Made};
 use super::context::Context;
@@ -27,7 +27,8 @@ use crate::project::{self, Asset};
 /// The layers that an image may have, the base's included. Runtimes stop at 125 to 127; long before that, every layer
 /// costs a pull its share.
 const LAYER_BUDGET: usize = 100;
-/// Layers besides those of the base and the distributions: the interpreter, the skeleton, shared code, own code.
+/// Layers besides those of the base and the distributions: the interpreter or the commands of what the base has installed, the
+/// skeleton, shared code, own code.
 const OTHER_LAYERS: usize = 4;
 /// How much of a README goes into a label.
 const README_LIMIT: usize = 32 * 1024;
@@ -200,16 +201,28 @@ async fn build(
         }
     };
     let environment = async {
-        let skeleton = assemble::skeleton(context, skeleton::of(locked, python)).await?;
+        let skeleton = assemble::environment_files(context, skeleton::of(locked, python)).await?;
         assembly.environment(context, &locked.lock, distribution_budget(base), skeleton, send).await
     };
-    let (environment, shared, own) =
-        try_join3(environment, assemble::code(context, &code.shared), assemble::code(context, &code.own))
-            .await?;
+    let base_commands = async {
+        let entries = skeleton::base_commands(locked);
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        assemble::environment_files(context, entries).await.map(Some)
+    };
+    let (environment, base_commands, shared, own) = try_join4(
+        environment,
+        base_commands,
+        assemble::code(context, &code.shared),
+        assemble::code(context, &code.own),
+    )
+    .await?;
     code.warn_of_hidden(context, locked, &mut warnings)?;
     warnings.extend(environment.warnings.iter().cloned());
 
     let mut layers: Vec<Made> = interpreter::layer(&locked.unit).into_iter().collect();
+    layers.extend(base_commands);
     layers.extend(environment.layers.iter().cloned());
     layers.extend([shared, own].into_iter().flatten());
     let new: Vec<image::Layer> = layers.iter().map(image_layer).collect();

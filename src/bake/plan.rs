@@ -116,6 +116,10 @@ async fn image(context: &Context<'_>, locked: &Locked<'_>) -> Result<Image, Erro
     let skeleton = expected(Role::Environment, files(context, skeleton).await?);
     let distributions = distributions(context, locked, base, &skeleton.key, &mut warnings).await?;
     let mut layers: Vec<Expected> = interpreter::layer(&locked.unit).into_iter().map(Expected::of).collect();
+    let base_commands = skeleton::base_commands(locked);
+    if !base_commands.is_empty() {
+        layers.push(expected(Role::Environment, files(context, Arc::new(base_commands)).await?));
+    }
     layers.extend(distributions);
     layers.push(skeleton);
     for part in [&code.shared, &code.own].into_iter().filter(|part| !part.entries.is_empty()) {

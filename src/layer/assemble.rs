@@ -1,6 +1,6 @@
 //! Layers: fragments laid end to end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fragment::{Extent, Fragment};
 use super::splice::{self, Splicer};
-use super::tar::Kind;
+use super::tar::{self, Kind};
+use super::writer::Attributes;
 use super::{Compression, Error};
 use crate::dist::path_order;
 use crate::model::{Digest, Hasher, HashingReader, Key, KeyHasher};
@@ -23,7 +24,8 @@ const CHUNK: usize = 128 * 1024;
 /// A layer. Its bytes are those of its head and of its pieces, and the end of the archive after them.
 ///
 /// No path may occur twice in a layer: Docker, podman and buildah refuse such ones, directories included. So where there
-/// are several pieces, their directories are left out, and the head has each of them once.
+/// are several pieces, their directories are left out, and the head has each of them once. So has it those whose attributes
+/// matter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Layer {
@@ -37,7 +39,7 @@ pub struct Layer {
     pub size: u64,
     /// How many bytes of tar.
     pub uncompressed_size: u64,
-    /// The directories of all pieces, if there are several.
+    /// The directories of all pieces, if there are several or it has attributes of its own for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Head>,
     /// What it is made of, in order.
@@ -88,7 +90,7 @@ impl Layer {
             && total((end.len() as u64).saturating_add(head.size), |piece| {
                 piece.size.checked_sub(piece.skip.size)
             }) == Some(self.size)
-            && total((super::tar::END.len() as u64).saturating_add(head.uncompressed_size), |piece| {
+            && total((tar::END.len() as u64).saturating_add(head.uncompressed_size), |piece| {
                 piece.uncompressed_size.checked_sub(piece.skip.uncompressed_size)
             }) == Some(self.uncompressed_size)
     }
@@ -148,7 +150,7 @@ pub fn assemble(store: &Store, fragments: &[Fragment]) -> Result<Layer, Error> {
         return Ok(layer);
     }
     match fragments {
-        [only] => record_single(store, key, only),
+        [only] if only.directories.is_empty() => record_single(store, key, only),
         _ => {
             let layer = join(store, key, fragments)?;
             store.put_record(RECORDS, &key, &layer)?;
@@ -165,7 +167,7 @@ pub(super) fn record_single(store: &Store, key: Key, fragment: &Fragment) -> Res
         digest: fragment.layer_digest,
         diff_id: fragment.layer_diff_id,
         size: fragment.size + end.len() as u64,
-        uncompressed_size: fragment.uncompressed_size + super::tar::END.len() as u64,
+        uncompressed_size: fragment.uncompressed_size + tar::END.len() as u64,
         head: None,
         pieces: vec![fragment.into()],
         compression: fragment.compression,
@@ -178,8 +180,9 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
     // All are compressed alike: what is not cannot be read.
     let compression = fragments.first().map(|fragment| fragment.compression).unwrap_or_default();
     let mut directories = Splicer::new(Vec::new(), compression);
-    for directory in &all_directories(store, fragments)? {
-        directories.gather(&super::tar::header(directory, Kind::Directory)).map_err(internal)?;
+    for (directory, Attributes { mode, uid, gid }) in &all_directories(store, fragments)? {
+        let header = tar::owned_header(directory, Kind::Directory, mode & 0o7777, *uid, *gid);
+        directories.gather(&header).map_err(internal)?;
     }
     let (bytes, mut tar, mut len) = directories.finish().map_err(internal)?;
     let mut blob = Hasher::default();
@@ -239,9 +242,9 @@ fn join(store: &Store, key: Key, fragments: &[Fragment]) -> Result<Layer, Error>
     })
 }
 
-/// The directories that the heads of fragments name, each once, parents first.
-fn all_directories(store: &Store, fragments: &[Fragment]) -> Result<Vec<String>, Error> {
-    let mut directories = Vec::new();
+/// The directories of fragments, each once, parents first. Where several have one, the last one's attributes count.
+fn all_directories(store: &Store, fragments: &[Fragment]) -> Result<Vec<(String, Attributes)>, Error> {
+    let mut directories = BTreeMap::new();
     for fragment in fragments.iter().filter(|fragment| fragment.head.size > 0) {
         let damaged = |_: io::Error| Error::Damaged { digest: fragment.digest };
         let head = open_piece(store, &fragment.into())?.take(fragment.head.size);
@@ -250,11 +253,14 @@ fn all_directories(store: &Store, fragments: &[Fragment]) -> Result<Vec<String>,
         for entry in archive.entries().map_err(damaged)? {
             let path = entry.map_err(damaged)?.path_bytes().into_owned();
             let path = String::from_utf8(path).map_err(|error| damaged(io::Error::other(error)))?;
-            directories.push(path.trim_end_matches('/').to_owned());
+            directories.insert(path.trim_end_matches('/').to_owned(), Attributes::root(0o755));
         }
     }
-    directories.sort_unstable_by(|a, b| path_order(a, b));
-    directories.dedup();
+    for directory in fragments.iter().flat_map(|fragment| &fragment.directories) {
+        directories.insert(directory.path.clone(), directory.attributes);
+    }
+    let mut directories: Vec<_> = directories.into_iter().collect();
+    directories.sort_by(|(a, _), (b, _)| path_order(a, b));
     Ok(directories)
 }
 

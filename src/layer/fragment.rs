@@ -8,6 +8,7 @@ use url::Url;
 
 use super::splice::{self, Ended, Splicer};
 use super::tar::{self, Kind};
+use super::writer::Attributes;
 use super::{Compression, Error, PREFIX};
 use crate::dist::{
     Archive, Entry, Flaw, Inflater, Layout, Method, Plan, Planned, Sink, Source, Wheel, direct_url_json,
@@ -62,6 +63,19 @@ pub struct Fragment {
     /// The members at its start that hold directories alone. A layer of several fragments has its own instead.
     #[serde(default)]
     pub head: Extent,
+    /// Directories that it has with attributes of its own. They are not among its bytes: a layer's head has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub directories: Vec<Directory>,
+}
+
+/// A directory with attributes of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// Its path in the image, without the leading `/`.
+    pub path: String,
+    /// Who owns it, and who may do what.
+    #[serde(flatten)]
+    pub attributes: Attributes,
 }
 
 /// The length of a part, compressed and not.
@@ -170,6 +184,7 @@ pub(super) fn finish<'s>(
         layer_diff_id: layer.diff_id,
         compression,
         head: Extent::default(),
+        directories: Vec::new(),
     };
     Ok((fragment, blob))
 }

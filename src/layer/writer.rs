@@ -1,8 +1,11 @@
 //! Fragments written entry by entry, for files whose modes and owners matter: those of an operating system.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::fragment::{self, Fragment, RECORDS};
+use serde::{Deserialize, Serialize};
+
+use super::fragment::{self, Directory, Fragment, RECORDS};
 use super::splice::Splicer;
 use super::tar::{self, Kind};
 use super::{Compression, Error};
@@ -11,13 +14,13 @@ use crate::model::{Key, KeyHasher};
 use crate::store::{self, BlobWriter, Store};
 
 /// The version of everything here that decides a fragment's bytes. The compression has a name of its own.
-const FORMAT: &str = "entries/1";
+const FORMAT: &str = "entries/2";
 
 /// The longest target of a link.
 const MAX_TARGET: usize = 4096;
 
 /// Who owns an entry, and who may do what with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attributes {
     /// The permissions, with the set-ID and sticky bits.
     pub mode: u32,
@@ -42,14 +45,16 @@ pub fn entries_key(content: &Key) -> Key {
     KeyHasher::new(FORMAT).text(&content.to_string()).text(COMPRESSION.profile()).finish()
 }
 
-/// Writes a fragment entry by entry, in the order in which they shall be unpacked. Nothing is in the store before
-/// [`EntryWriter::finish`].
+/// Writes a fragment entry by entry, in the order in which they shall be unpacked, directories before all others: they go
+/// into the layer's head. Nothing is in the store before [`EntryWriter::finish`].
 pub struct EntryWriter<'s> {
     store: &'s Store,
     out: Splicer<BlobWriter<'s>>,
     path: std::path::PathBuf,
     key: Key,
-    files: usize,
+    directories: BTreeMap<String, Attributes>,
+    /// Whatever is no directory.
+    files: BTreeSet<String>,
     /// The file whose content is being written: its path, its size, and what is still to come of it.
     open: Option<(String, u64, u64)>,
 }
@@ -59,12 +64,23 @@ impl<'s> EntryWriter<'s> {
     pub fn create(store: &'s Store, key: Key) -> Result<Self, Error> {
         let blob = store.create_blob()?;
         let path = blob.path().to_owned();
-        Ok(Self { store, out: Splicer::new(blob, COMPRESSION), path, key, files: 0, open: None })
+        Ok(Self {
+            store,
+            out: Splicer::new(blob, COMPRESSION),
+            path,
+            key,
+            directories: BTreeMap::new(),
+            files: BTreeSet::new(),
+            open: None,
+        })
     }
 
-    /// A directory.
+    /// A directory. Of several with one path, the last one's attributes count.
     pub fn directory(&mut self, path: &str, attributes: Attributes) -> Result<(), Error> {
-        self.entry(path, Kind::Directory, attributes)
+        self.close()?;
+        check_path(path)?;
+        self.directories.insert(path.to_owned(), attributes);
+        Ok(())
     }
 
     /// A symbolic link.
@@ -75,9 +91,7 @@ impl<'s> EntryWriter<'s> {
 
     /// Another name of a file that was written before; `target` is that file's path.
     pub fn hard_link(&mut self, path: &str, target: &str, attributes: Attributes) -> Result<(), Error> {
-        if let Some(reason) = unsafe_path(target) {
-            return Err(Error::Path { path: target.to_owned(), reason });
-        }
+        check_path(target)?;
         self.entry(path, Kind::HardLink { target }, attributes)
     }
 
@@ -103,12 +117,22 @@ impl<'s> EntryWriter<'s> {
         self.content(bytes)
     }
 
+    /// Whether there is something at a path that is no directory.
+    pub fn has(&self, path: &str) -> bool {
+        self.files.contains(path)
+    }
+
     /// Puts the fragment into the store.
     pub fn finish(mut self) -> Result<Fragment, Error> {
         self.close()?;
+        if let Some(path) = self.directories.keys().find(|path| self.files.contains(*path)) {
+            return Err(twice(path));
+        }
         let path = self.path;
         let failed = |source| Error::from(store::Error::Io { action: "write", path, source });
-        let (fragment, blob) = fragment::finish(self.out, self.key, self.files).map_err(failed)?;
+        let (mut fragment, blob) = fragment::finish(self.out, self.key, self.files.len()).map_err(failed)?;
+        let directories = self.directories.into_iter();
+        fragment.directories = directories.map(|(path, attributes)| Directory { path, attributes }).collect();
         blob.finish(Some(&fragment.digest))?;
         self.store.put_record(RECORDS, &fragment.key, &fragment)?;
         Ok(fragment)
@@ -116,11 +140,11 @@ impl<'s> EntryWriter<'s> {
 
     fn entry(&mut self, path: &str, kind: Kind<'_>, attributes: Attributes) -> Result<(), Error> {
         self.close()?;
-        if let Some(reason) = unsafe_path(path) {
-            return Err(Error::Path { path: path.to_owned(), reason });
+        check_path(path)?;
+        if !self.files.insert(path.to_owned()) {
+            return Err(twice(path));
         }
         let Attributes { mode, uid, gid } = attributes;
-        self.files += usize::from(kind != Kind::Directory);
         let header = tar::owned_header(path, kind, mode & 0o7777, uid, gid);
         self.out.gather(&header).map_err(|source| self.write_error(source))
     }
@@ -139,6 +163,15 @@ impl<'s> EntryWriter<'s> {
     fn write_error(&self, source: io::Error) -> Error {
         store::Error::Io { action: "write", path: self.path.clone(), source }.into()
     }
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    unsafe_path(path).map_or(Ok(()), |reason| Err(Error::Path { path: path.to_owned(), reason }))
+}
+
+/// No path may occur twice in a layer.
+fn twice(path: &str) -> Error {
+    Error::Path { path: path.to_owned(), reason: "it occurs twice" }
 }
 
 fn wrong_size(path: &str) -> Error {

@@ -1,9 +1,10 @@
 //! Images held against the JSON schemas of the image specification.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use bakehouse::model::Digest;
@@ -69,7 +70,18 @@ pub fn layout(path: &Path) {
             "application/vnd.oci.image.manifest.v1+json" => ("image-manifest-schema.json", &["layers"][..]),
             "application/vnd.oci.image.config.v1+json" => ("config-schema.json", &[][..]),
             _ => {
-                assert!(media_type.starts_with("application/vnd.oci.image.layer.v1.tar"), "{media_type}");
+                let bytes = fs::File::open(&file).unwrap();
+                let tar: Box<dyn Read> = match media_type {
+                    "application/vnd.oci.image.layer.v1.tar" => Box::new(bytes),
+                    "application/vnd.oci.image.layer.v1.tar+gzip" => {
+                        Box::new(flate2::read::MultiGzDecoder::new(bytes))
+                    }
+                    "application/vnd.oci.image.layer.v1.tar+zstd" => {
+                        Box::new(zstd::Decoder::new(bytes).unwrap())
+                    }
+                    _ => panic!("{media_type}"),
+                };
+                no_path_twice(tar, digest);
                 continue;
             }
         };
@@ -83,6 +95,15 @@ pub fn layout(path: &Path) {
         for list in lists {
             descriptors.extend(value[list].as_array().unwrap().iter().cloned());
         }
+    }
+}
+
+/// Docker, podman and buildah refuse a layer in which a path occurs twice, be it a directory's.
+fn no_path_twice(tar: impl Read, name: &str) {
+    let mut seen = BTreeSet::new();
+    for entry in tar::Archive::new(tar).entries().unwrap() {
+        let path = entry.unwrap().path().unwrap().into_owned();
+        assert!(seen.insert(path.clone()), "{} is twice in {name}", path.display());
     }
 }
 
@@ -111,8 +132,9 @@ pub fn docker_archive(path: &Path) {
             if name.ends_with(".gz") {
                 let packed = std::mem::take(&mut bytes);
                 let mut tar = flate2::read::MultiGzDecoder::new(&packed[..]);
-                std::io::Read::read_to_end(&mut tar, &mut bytes).unwrap();
+                tar.read_to_end(&mut bytes).unwrap();
             }
+            no_path_twice(&bytes[..], name);
             assert_eq!(Digest::of(&bytes).to_string(), diff_id.as_str().unwrap(), "{name}");
         }
     }

@@ -7,11 +7,11 @@ use super::certificate;
 use super::control::Paragraph;
 use super::error::Error;
 use super::lock::Part;
-use super::package::{Facts, MERGED};
+use super::package::{Facts, MERGED, RUN};
 use crate::layer::{Attributes, EntryWriter};
 
 /// The version of what is written here; part of the keys.
-pub(super) const RULES: &str = "debian-configuration/1";
+pub(super) const RULES: &str = "debian-configuration/2";
 
 /// Files that a package keeps elsewhere and that are copied to their place.
 const COPIED: [(&str, &str); 6] = [
@@ -54,7 +54,7 @@ pub(super) fn write(part: Part, packages: &[&Facts], writer: &mut EntryWriter<'_
 }
 
 fn system(packages: &[&Facts], writer: &mut EntryWriter<'_>) -> Result<(), Error> {
-    let has = |program: &str| packages.iter().any(|facts| facts.programs.contains(program));
+    let has = |program: &str| packages.iter().any(|facts| facts.files.contains(program));
     for name in MERGED {
         // What the links lead to must be there, even where no package has anything in it.
         writer.directory(&format!("usr/{name}"), Attributes::root(0o755))?;
@@ -68,9 +68,12 @@ fn system(packages: &[&Facts], writer: &mut EntryWriter<'_>) -> Result<(), Error
             writer.bytes(path, text.as_bytes(), Attributes::root(FILE))?;
         }
     }
-    writer.symlink("var/run", "/run")?;
-    writer.symlink("var/lock", "/run/lock")?;
-    writer.symlink("usr/bin/sh", "dash")?;
+    for (path, target) in RUN {
+        writer.symlink(path, target)?;
+    }
+    if !has("usr/bin/sh") {
+        writer.symlink("usr/bin/sh", "dash")?;
+    }
     for (name, program) in ALTERNATIVES {
         let (name_path, program) = (format!("usr/bin/{name}"), format!("usr/bin/{program}"));
         if has(&program) && !has(&name_path) {

@@ -23,7 +23,7 @@ mod release;
 mod select;
 mod version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -245,6 +245,7 @@ impl Plan {
                 match planned.part {
                     Some(part) => {
                         configure::write(part, &facts, &mut writer)?;
+                        check_apart(&packages, &writer)?;
                         parts.extend(packages.iter().map(|(fragment, _)| fragment.clone()));
                     }
                     None => {
@@ -259,6 +260,26 @@ impl Plan {
             };
         self.parts.iter().map(layer).collect()
     }
+}
+
+/// No path may occur twice in a layer: neither two packages nor a package and what configures it may have the same file.
+fn check_apart(packages: &[&(Fragment, Facts)], configuration: &EntryWriter<'_>) -> Result<(), Error> {
+    let mut seen = BTreeSet::new();
+    let directories: BTreeSet<&String> = packages
+        .iter()
+        .flat_map(|(fragment, _)| &fragment.directories)
+        .map(|directory| &directory.path)
+        .collect();
+    for (_, facts) in packages {
+        let taken =
+            |path: &&String| configuration.has(path) || seen.contains(path) || directories.contains(path);
+        if let Some(path) = facts.files.iter().find(taken) {
+            let problem = format!("it has `/{path}`, which is there already");
+            return Err(Error::Package { name: facts.name(), problem });
+        }
+        seen.extend(&facts.files);
+    }
+    Ok(())
 }
 
 /// The documents of the image.

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read};
 
 use serde::{Deserialize, Serialize};
 
+use super::control::Paragraph;
 use super::deb::Deb;
 use super::error::Error;
 use super::lock::LockedPackage;
@@ -14,7 +15,7 @@ use crate::model::{Key, KeyHasher};
 use crate::store::{Blob, Store};
 
 /// The version of the rules by which a package's files are chosen and written.
-const RULES: &str = "debian-package/1";
+const RULES: &str = "debian-package/2";
 /// The kind of the records about packages.
 const RECORDS: &str = "debian-packages";
 
@@ -26,6 +27,9 @@ const MAX_KEPT: u64 = 1 << 20;
 
 /// Directories that are links into `/usr` since Debian 12.
 pub(super) const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
+
+/// Directories that are links to where the running system keeps such things.
+pub(super) const RUN: [(&str, &str); 2] = [("var/lock", "/run/lock"), ("var/run", "/run")];
 
 /// Documentation, translations and what serves packaging alone. Licences (`copyright`) stay.
 const DROPPED: [&str; 12] = [
@@ -54,8 +58,8 @@ pub(super) struct Facts {
     pub control: String,
     /// Its configuration files with their MD5 sums, as the package manager records them.
     pub conffiles: Vec<(String, String)>,
-    /// Programs in `/usr/bin` and `/usr/sbin`.
-    pub programs: BTreeSet<String>,
+    /// The paths of all that is no directory.
+    pub files: BTreeSet<String>,
     /// The files that configuring reads, by path.
     pub kept: BTreeMap<String, String>,
 }
@@ -112,7 +116,7 @@ fn unpack(writer: &mut EntryWriter<'_>, package: &LockedPackage, deb: &Blob) -> 
     let mut deb = Deb::open(BufReader::with_capacity(128 << 10, deb.open().map_err(Error::from)?))?;
     let mut control = deb.control()?;
     let mut facts = Facts { control: control.remove("control").unwrap_or_default(), ..Facts::default() };
-    let named = super::control::Paragraph::parse(&facts.control);
+    let named = Paragraph::parse(&facts.control);
     let named =
         |field: &str| named.as_ref().and_then(|control| control.get(field)).unwrap_or_default().to_owned();
     if named("Package") != package.name || named("Version") != package.version {
@@ -133,19 +137,22 @@ fn unpack(writer: &mut EntryWriter<'_>, package: &LockedPackage, deb: &Blob) -> 
         let own = clean(&entry.path)?;
         let path = merged(&own);
         let is_directory = entry.kind == EntryKind::Directory;
-        if path.is_empty() || MERGED.contains(&&*path) || is_dropped(&path, is_directory) {
+        let is_link = MERGED.contains(&&*path) || RUN.iter().any(|(link, _)| *link == path);
+        if path.is_empty() || is_link || is_dropped(&path, is_directory) {
             continue;
         }
         listed.push(format!("/{own}"));
         let (uid, gid) = entry.owner;
         let default = if is_directory { 0o755 } else { 0o644 };
         let attributes = Attributes { mode: entry.mode.unwrap_or(default), uid, gid };
+        if !is_directory {
+            facts.files.insert(path.clone());
+        }
         match entry.kind {
             EntryKind::Directory => writer.directory(&path, attributes)?,
             EntryKind::Symlink => {
                 let target = text(&entry.target)?;
                 writer.symlink(&path, &target)?;
-                facts.note_program(&path);
             }
             EntryKind::HardLink => {
                 let target = merged(&clean(&entry.target)?);
@@ -154,10 +161,8 @@ fn unpack(writer: &mut EntryWriter<'_>, package: &LockedPackage, deb: &Blob) -> 
                     return Err(refused("a file is a link to one that is left out").into());
                 }
                 writer.hard_link(&path, &target, attributes)?;
-                facts.note_program(&path);
             }
             EntryKind::File => {
-                facts.note_program(&path);
                 writer.file(&path, entry.size, attributes)?;
                 let keep = KEPT.iter().any(|start| path.starts_with(start)) && entry.size <= MAX_KEPT;
                 let mut kept = Vec::new();
@@ -187,10 +192,10 @@ fn unpack(writer: &mut EntryWriter<'_>, package: &LockedPackage, deb: &Blob) -> 
 }
 
 impl Facts {
-    fn note_program(&mut self, path: &str) {
-        if path.starts_with("usr/bin/") || path.starts_with("usr/sbin/") {
-            self.programs.insert(path.to_owned());
-        }
+    /// The name of the package.
+    pub fn name(&self) -> String {
+        let control = Paragraph::parse(&self.control);
+        control.and_then(|control| control.get("Package").map(str::to_owned)).unwrap_or_default()
     }
 }
 
