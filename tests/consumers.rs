@@ -205,9 +205,13 @@ fn every_kind_of_layer_is_read_by_every_program_and_runs() {
     world.write("requirements.txt", &format!("hello\nlarge\n{}\n", small.join("\n")));
     let noise: String = (0..4000_u32).map(|i| Digest::of(&i.to_be_bytes()).hex()).collect();
     let data = format!("DATA = '{noise}'\n");
-    world.publish(WheelBuilder::new("large", "1.0").file("large/data.py", &data).file("large/__init__.py", "").build());
+    world.publish(
+        WheelBuilder::new("large", "1.0").file("large/data.py", &data).file("large/__init__.py", "").build(),
+    );
     for name in &small {
-        world.publish(WheelBuilder::new(name, "1.0").file(&format!("{name}.py"), format!("NAME = '{name}'\n")).build());
+        world.publish(
+            WheelBuilder::new(name, "1.0").file(&format!("{name}.py"), format!("NAME = '{name}'\n")).build(),
+        );
     }
     let code = "import importlib, sys\nfrom large.data import DATA\n\ndef main():\n    \
                 names = [importlib.import_module(f'small{n}').NAME for n in range(12)]\n    \
@@ -237,7 +241,10 @@ fn every_kind_of_layer_is_read_by_every_program_and_runs() {
         conforms(&arguments);
         let made = layers(&ran.report);
         assert!(made.iter().any(|layer| layer["role"] == "base"));
-        assert!(made.iter().any(|layer| layer["packages"].as_array().unwrap().len() > 1), "some share a layer");
+        assert!(
+            made.iter().any(|layer| layer["packages"].as_array().unwrap().len() > 1),
+            "some share a layer"
+        );
 
         let blob = |digest: &Value| {
             let digest = digest.as_str().unwrap().strip_prefix("sha256:").unwrap();
@@ -250,16 +257,26 @@ fn every_kind_of_layer_is_read_by_every_program_and_runs() {
         for (layer, reported) in manifest["layers"].as_array().unwrap().iter().zip(&made) {
             let bytes = blob(&layer["digest"]);
             spliced |= bytes.windows(stream.len()).any(|window| window == stream);
-            reads_everywhere(&bytes, layer["mediaType"].as_str().unwrap(), reported["diffId"].as_str().unwrap());
+            reads_everywhere(
+                &bytes,
+                layer["mediaType"].as_str().unwrap(),
+                reported["diffId"].as_str().unwrap(),
+            );
         }
         assert_eq!(spliced, compression == "gzip");
 
-        let mut sources =
-            vec![format!("docker://{push}/project:latest"), format!("{oci}:project:latest"), format!("{archive}:project:latest")];
+        let mut sources = vec![
+            format!("docker://{push}/project:latest"),
+            format!("{oci}:project:latest"),
+            format!("{archive}:project:latest"),
+        ];
         if compression == "gzip" {
             // What skopeo makes of it for Docker, and what the program does.
             let others = format!("docker-archive:{}", path("skopeo.tar"));
-            tool("skopeo", &["copy", "-q", "--src-tls-verify=false", &sources[0], &format!("{others}:project:latest")]);
+            tool(
+                "skopeo",
+                &["copy", "-q", "--src-tls-verify=false", &sources[0], &format!("{others}:project:latest")],
+            );
             sources.extend([docker.clone(), others]);
         }
         for source in &sources {
@@ -269,10 +286,15 @@ fn every_kind_of_layer_is_read_by_every_program_and_runs() {
             for program in ["buildah", "podman"] {
                 let storage = storage(&world, program);
                 let storage: Vec<&str> = storage.iter().map(String::as_str).collect();
-                let id = tool(program, &[&storage[..], &["pull", "-q", "--tls-verify=false", source]].concat());
+                let id =
+                    tool(program, &[&storage[..], &["pull", "-q", "--tls-verify=false", source]].concat());
                 if program == "podman" {
                     let mounted = tool(program, &[&storage[..], &["image", "mount", id.trim()]].concat());
-                    assert_eq!(in_root(Path::new(mounted.trim()), None, &["/opt/venv/bin/hello"]), said, "{source}");
+                    assert_eq!(
+                        in_root(Path::new(mounted.trim()), None, &["/opt/venv/bin/hello"]),
+                        said,
+                        "{source}"
+                    );
                     tool(program, &[&storage[..], &["image", "unmount", id.trim()]].concat());
                 }
                 tool(program, &[&storage[..], &["rmi", "--all", "--force"]].concat());

@@ -46,11 +46,7 @@ fn world(colliding: usize) -> (World, String) {
         tar.append_data(&mut header, format!("etc/layer-{number}"), &b""[..]).unwrap();
         tar.into_inner().unwrap()
     };
-    bakery::add_layers(
-        &world.base(),
-        &world.path("high"),
-        &(1..BASE).map(tar).collect::<Vec<_>>(),
-    );
+    bakery::add_layers(&world.base(), &world.path("high"), &(1..BASE).map(tar).collect::<Vec<_>>());
     let base = format!("oci:{}", world.path("high").display());
     (world, base)
 }
@@ -71,7 +67,7 @@ fn packages(layers: &[Value]) -> Vec<Vec<&str>> {
 
 #[test]
 fn layers_of_distributions_that_collide_count_in_the_budget() {
-    let ((world, base), registry) = (world(70), Registry::start());
+    let ((world, base), registry) = (world(80), Registry::start());
     let push = format!("{}/team", registry.address());
     let with = |command: &str, store: &str, more: &[&str]| {
         let store = world.path(store);
@@ -82,18 +78,21 @@ fn layers_of_distributions_that_collide_count_in_the_budget() {
     let made = layers(&cold);
     assert!((BUDGET - 3..=BUDGET).contains(&made.len()), "{} layers", made.len());
     let packages = packages(&made);
-    let (others, colliding) = packages.split_at(packages.len() - 70);
+    let (others, colliding) = packages.split_at(packages.len() - 80);
     assert_eq!(others.concat().len(), OTHERS);
-    let expected: Vec<_> = (0..70).map(|number| vec![format!("clash-{number:03}")]).collect();
+    let expected: Vec<_> = (0..80).map(|number| vec![format!("clash-{number:03}")]).collect();
     assert_eq!(colliding, expected, "one upon another, in their order");
     let warnings = cold["warnings"].as_array().unwrap().iter();
     let lost = warnings.filter(|warning| warning["message"].as_str().unwrap().contains("tests/__init__.py"));
-    assert_eq!(lost.count(), 69);
+    assert_eq!(lost.count(), 79);
 
     // Who knows the files of all beforehand comes to the same layers, and so does who asks the registry.
     assert_eq!(digests(&layers(&with("build", "one", &["--jobs", "1"]))), digests(&made));
     let planned = with("plan", "one", &[]);
-    assert_eq!((digests(&layers(&planned)), &planned["planned"]["layersToBuild"]), (digests(&made), &0.into()));
+    assert_eq!(
+        (digests(&layers(&planned)), &planned["planned"]["layersToBuild"]),
+        (digests(&made), &0.into())
+    );
     for command in ["plan", "build"] {
         let fresh = with(command, "two", &["--push", &push]);
         assert_eq!(digests(&layers(&fresh)), digests(&made));
@@ -103,11 +102,11 @@ fn layers_of_distributions_that_collide_count_in_the_budget() {
 
 #[test]
 fn more_than_runtimes_take_is_an_error() {
-    let (world, base) = world(112);
+    let (world, base) = world(115);
     let out = world.path("out");
     let output = format!("oci:{}", out.display());
-    let message = "125";
-    world.fail(&["build", "--base", &base, "--output", &output], 10, &[message, "10 of them", "the same file"]);
+    let arguments = ["build", "--base", &base, "--output", &output];
+    world.fail(&arguments, 10, &["runtimes take 125", "10 of them", "the same file"]);
     let index: Value = serde_json::from_slice(&fs::read(out.join("index.json")).unwrap()).unwrap();
     assert_eq!(index["manifests"], Value::Array(Vec::new()), "no image is listed");
 }

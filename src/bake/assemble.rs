@@ -225,8 +225,7 @@ impl Assembly {
             None => None,
         };
         let record = record.filter(|record| record.layers.last() == Some(&*skeleton.layer));
-        let record =
-            record.and_then(|record| Some((recall(&record, &spread, &skeleton.layer.key)?, record)));
+        let record = record.and_then(|record| Some((recall(&record, &spread, &skeleton.layer.key)?, record)));
         let (known, remembered) = match record {
             Some((collisions, record)) => {
                 let layers = record.layers.iter().map(|layer| (layer.key, Arc::new(layer.clone())));

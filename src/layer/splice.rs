@@ -157,7 +157,7 @@ impl<W: Write> Splicer<W> {
                 self.gathered.clear();
                 self.out.write_all(packed)
             }
-            Packer::Zstd(frames) => frames.push(std::mem::take(&mut self.gathered), &mut self.out),
+            Packer::Zstd(frames) => frames.push(&mut self.gathered, &mut self.out),
         }
     }
 }

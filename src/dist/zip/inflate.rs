@@ -16,7 +16,7 @@ struct Limit {
 }
 
 /// Up to this size, each inflater has buffers of its own.
-const SMALL: Limit = Limit { packed: 1 << 20, plain: 2 << 20 };
+const SMALL: Limit = Limit { packed: 1 << 19, plain: 1 << 20 };
 /// Up to this one, inflaters share a few, lest memory grows with their number: who finds none free streams.
 const LARGE: Limit = Limit { packed: 9 << 20, plain: 25 << 20 };
 /// How many there are of these.
@@ -56,9 +56,8 @@ struct Buffers {
 }
 
 /// The buffers for large entries, while nobody has them.
-static FREE: Mutex<[Option<Buffers>; LARGE_BUFFERS]> = Mutex::new(
-    [const { Some(Buffers { packed: Vec::new(), plain: Vec::new() }) }; LARGE_BUFFERS],
-);
+static FREE: Mutex<[Option<Buffers>; LARGE_BUFFERS]> =
+    Mutex::new([const { Some(Buffers { packed: Vec::new(), plain: Vec::new() }) }; LARGE_BUFFERS]);
 
 /// Buffers for a large entry, which somebody else can have afterwards.
 struct Lent(Buffers);
@@ -87,11 +86,7 @@ impl Limit {
 
 impl Default for Inflater {
     fn default() -> Self {
-        Self {
-            whole: Decompressor::new(),
-            stream: Decompress::new(false),
-            buffers: Buffers::default(),
-        }
+        Self { whole: Decompressor::new(), stream: Decompress::new(false), buffers: Buffers::default() }
     }
 }
 
