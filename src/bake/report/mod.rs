@@ -1,12 +1,17 @@
 //! The report: what a run did, for other programs. Its shape is a contract: see `docs/report.md`.
 
-use std::collections::BTreeMap;
+mod asked;
+mod code;
+
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::model::{Origin, Warning};
-use crate::project::{Component, CondaRequest, Environment, Project};
+pub use asked::{ComponentReport, OriginReport, RequestReport};
+pub use code::{CodeLayer, CodeReport, FileReport, LeftOutReport, LibraryReport};
+
+use crate::model::Warning;
+use crate::project::Project;
 
 /// Everything a run has to tell.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -228,81 +233,6 @@ pub struct LockReport {
     pub status: LockStatus,
 }
 
-/// A component and the environments that its files ask for, before anything is resolved.
-#[derive(Debug, Clone, Serialize)]
-pub struct ComponentReport {
-    /// The project's name.
-    pub project: String,
-    /// The component's name.
-    pub component: String,
-    /// `flow`, `deployment` or `package`.
-    pub kind: String,
-    /// Its folder, relative to the project; empty for the project itself.
-    pub folder: String,
-    /// Its environments, in the order of their first steps.
-    pub environments: Vec<RequestReport>,
-    /// The environment variables that its own configuration sets.
-    pub variables: BTreeMap<String, String>,
-}
-
-/// An environment as the project's files ask for it.
-#[derive(Debug, Clone, Serialize)]
-pub struct RequestReport {
-    /// The steps that run in it, for a flow.
-    pub steps: Vec<String>,
-    /// The lock's file, relative to the project.
-    pub lock: String,
-    /// The versions of Python that will do; null for the base's own.
-    pub python: Option<String>,
-    /// The base image, if one is named.
-    pub base: Option<String>,
-    /// The requirements, normalised and sorted.
-    pub requirements: Vec<String>,
-    /// Conda packages, as match specifications, sorted.
-    pub conda: Vec<String>,
-    /// Conda channels as they are named, in order.
-    pub channels: Vec<String>,
-    /// Where each of these is stated.
-    pub origins: Vec<OriginReport>,
-}
-
-impl ComponentReport {
-    pub(super) fn new(component: &Component) -> Self {
-        Self {
-            project: String::new(),
-            component: component.name.clone(),
-            kind: component.kind.to_string(),
-            folder: component.folder.clone(),
-            environments: component.environments.iter().map(RequestReport::new).collect(),
-            variables: component.run.env.clone(),
-        }
-    }
-}
-
-impl RequestReport {
-    fn new(environment: &Environment) -> Self {
-        let mut requirements: Vec<String> =
-            environment.requirements.iter().map(ToString::to_string).collect();
-        requirements.sort();
-        let mut origins = OriginReport::of(environment);
-        origins.extend(environment.base.iter().map(|base| OriginReport {
-            requirement: format!("base {}", base.reference),
-            file: base.origin.file.clone(),
-            line: base.origin.line,
-        }));
-        Self {
-            steps: environment.steps.clone(),
-            lock: environment.lock_path.clone(),
-            python: environment.python.as_ref().map(|python| python.specifiers.to_string()),
-            base: environment.base.as_ref().map(|base| base.reference.clone()),
-            requirements,
-            conda: environment.conda.as_ref().map(CondaRequest::sorted).unwrap_or_default(),
-            channels: environment.conda.as_ref().map(|conda| conda.channels.clone()).unwrap_or_default(),
-            origins,
-        }
-    }
-}
-
 /// A distinct environment.
 #[derive(Debug, Clone, Serialize)]
 pub struct EnvironmentReport {
@@ -328,110 +258,6 @@ pub struct EnvironmentReport {
     pub conda: Vec<String>,
     /// Conda channels as they are named, in order.
     pub channels: Vec<String>,
-}
-
-/// The files of a component's code layers.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CodeReport {
-    /// The project's name.
-    pub project: String,
-    /// The component's name.
-    pub component: String,
-    /// `flow`, `deployment` or `package`.
-    pub kind: String,
-    /// The sum of the files' sizes in bytes.
-    pub size: u64,
-    /// The files, sorted by path.
-    pub files: Vec<FileReport>,
-    /// The libraries from outside the project that are in the files.
-    pub libraries: Vec<LibraryReport>,
-    /// What is left out, sorted by path.
-    pub left_out: Vec<LeftOutReport>,
-}
-
-/// A library from outside the project.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LibraryReport {
-    /// The name it is imported by.
-    pub name: String,
-    /// Its folder or file on this machine.
-    pub path: String,
-    /// How it was found: `option`, `repository`, `pythonpath` or `environment`.
-    pub origin: String,
-    /// The distribution that it was installed with, if it was.
-    pub distribution: Option<String>,
-}
-
-/// A file of a code layer.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FileReport {
-    /// The path in the image, without the leading `/`.
-    pub path: String,
-    /// Its size in bytes; null for a symbolic link.
-    pub size: Option<u64>,
-    /// What it points to, if it is a symbolic link.
-    pub link: Option<String>,
-    /// The layer that holds it.
-    pub layer: CodeLayer,
-    /// Where it is on this machine.
-    pub source: String,
-}
-
-/// A code layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CodeLayer {
-    /// What components share.
-    Shared,
-    /// The component's own.
-    Own,
-}
-
-/// A file or directory that is not in a component's code.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LeftOutReport {
-    /// Relative to the project; of a directory, with `/` at its end.
-    pub path: String,
-    /// Why, as one word.
-    pub reason: &'static str,
-    /// Why, for people.
-    pub message: String,
-    /// The file with the rule that leaves it out, if it is one of the project's own.
-    pub file: Option<String>,
-    /// The rule's line.
-    pub line: Option<u32>,
-}
-
-/// Where a requirement is stated.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct OriginReport {
-    /// The requirement, as in `requirements`; `python` with a version for the Python that is asked for.
-    pub requirement: String,
-    /// The file.
-    pub file: String,
-    /// Its line.
-    pub line: Option<u32>,
-}
-
-impl OriginReport {
-    /// Where each requirement of an environment is stated, sorted.
-    pub(super) fn of(environment: &Environment) -> Vec<Self> {
-        let at = |requirement: String, origin: &Origin| Self {
-            requirement,
-            file: origin.file.clone(),
-            line: origin.line,
-        };
-        let python = environment.python.iter();
-        let python = python.map(|python| at(format!("python{}", python.specifiers), &python.origin));
-        let mut origins: Vec<_> =
-            environment.requirements.iter().map(|r| at(r.to_string(), &r.origin)).chain(python).collect();
-        origins.sort();
-        origins
-    }
 }
 
 /// Milliseconds of wall-clock time from the start of a part's first piece to the end of its last.
