@@ -51,8 +51,10 @@ fn world(colliding: usize) -> (World, String) {
     (world, base)
 }
 
+/// The layers of distributions: a plan on a fresh machine does not know the code's.
 fn digests(layers: &[Value]) -> Vec<&str> {
-    layers.iter().map(|layer| layer["digest"].as_str().unwrap()).collect()
+    let some = layers.iter().filter(|layer| !layer["packages"].as_array().unwrap().is_empty());
+    some.map(|layer| layer["digest"].as_str().unwrap()).collect()
 }
 
 /// The distributions of each layer that has some.
