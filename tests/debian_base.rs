@@ -24,10 +24,15 @@ use tar::EntryType;
 
 /// Runs a command on the world's mirror, whose keys are the signer's.
 fn on_mirror(world: &World, signer: &Signer, arguments: &[&str]) -> Ran {
+    with_security(world, signer, &[arguments, &["--no-debian-security"]].concat())
+}
+
+/// The same with security updates, which stand beside the mirror.
+fn with_security(world: &World, signer: &Signer, arguments: &[&str]) -> Ran {
     let (mirror, keyring) = (world.index.url("/debian/"), signer.keyring());
     let keyring = keyring.display().to_string();
-    let own = ["--base", "deb://bookworm", "--debian-mirror", mirror.as_str(), "--no-debian-security"];
-    world.run(&[arguments, &own, &["--debian-keyring", &keyring]].concat())
+    let own = ["--base", "deb://bookworm", "--debian-mirror", mirror.as_str(), "--debian-keyring", &keyring];
+    world.run(&[arguments, &own].concat())
 }
 
 /// Locks a project on a mirror with this release file and this list of packages.
@@ -138,7 +143,7 @@ fn a_package_must_be_the_one_that_was_listed() {
         assert!(!stored(&world.path("store")).contains(&bytes), "nothing is kept of it");
     };
     let honest = debian::deb("bash", "1.0-1", "", &[]);
-    forged(honest.clone(), "bytes");
+    forged(honest.clone(), "digest");
     forged([&honest[..], &[0; 4000]].concat(), "bytes");
     let (_, size) = listed(&world, "bash");
     forged(vec![b'x'; size], "digest");
@@ -244,4 +249,57 @@ fn a_mirror_that_mixes_states_is_told_from_one_that_is_whole() {
     let ran = on_mirror(&world, &signer, &["build"]);
     assert_eq!(ran.code, 12, "{}", ran.stderr);
     assert!(ran.stderr.contains("bash 1.0-2"), "{}", ran.stderr);
+}
+
+#[test]
+fn security_updates_that_are_not_made_for_the_processor_are_done_without_and_told() {
+    let (signer, world, suite) = (Signer::new(), World::plain(&[]), Suite::new("bookworm", "3.11"));
+    suite.publish(&world.index, &signer);
+    let (archive, security) = ("/debian-security", "bookworm-security");
+    let publish = |release: &str| {
+        let path = format!("{archive}/dists/{security}/InRelease");
+        world.index.page(&path, "text/plain", signer.sign(release));
+        let _ = fs::remove_file(world.project().join("bakehouse-base.toml"));
+    };
+    // The archive's own word: it is made for others.
+    let of_others = release(security, FUTURE, b"").replace("amd64", "arm64") + "Architectures: arm64 armhf\n";
+    publish(&of_others);
+    let ran = with_security(&world, &signer, &["build"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(ran.report["warnings"].as_array().unwrap().len(), 1, "{}", ran.report["warnings"]);
+    let message = ran.report["warnings"][0]["message"].as_str().unwrap();
+    assert!(message.contains("security updates") && message.contains("linux/amd64"), "{message}");
+
+    // The main archive cannot be done without.
+    publish(&release(security, FUTURE, b""));
+    let main = "/debian/dists/bookworm/InRelease";
+    world.index.page(main, "text/plain", signer.sign(&of_others.replace(security, "bookworm")));
+    assert_eq!(with_security(&world, &signer, &["lock"]).code, 10);
+    suite.publish(&world.index, &signer);
+
+    // An archive that contradicts itself, and a mirror that lacks what the archive says it has.
+    publish(&of_others.replace("armhf", "amd64"));
+    let ran = with_security(&world, &signer, &["lock"]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    publish(&release(security, FUTURE, b"a list"));
+    let ran = with_security(&world, &signer, &["lock"]);
+    assert_eq!(ran.code, 20, "{}", ran.stderr);
+    // And updates that are there are taken.
+    let mut updates = Suite::empty(security);
+    updates.add("bash", "1.0-2", "libc6", &[]);
+    updates.publish_below(&world.index, &signer, archive);
+    let ran = with_security(&world, &signer, &["build"]);
+    assert_eq!((ran.code, &ran.report["warnings"]), (0, &serde_json::json!([])), "{}", ran.stderr);
+    let lock = fs::read_to_string(world.project().join("bakehouse-base.toml")).unwrap();
+    let bash = lock.lines().find(|line| line.contains("\"bash\"")).unwrap();
+    assert!(bash.contains("1.0-2") && bash.contains("security = true"), "{bash}");
+
+    // Of a suite that nobody cares for any more, the list may name what is gone: the error says how to do without.
+    world.index.route(&format!("{archive}/{}", updates.path("bash", "1.0-2")), |_| Response::status(404));
+    let store = world.path("fresh").display().to_string();
+    let ran = with_security(&world, &signer, &["build", "--cache-dir", &store]);
+    assert_eq!(ran.code, 12, "{}", ran.stderr);
+    assert!(ran.stderr.contains("--upgrade --no-debian-security"), "{}", ran.stderr);
+    let ran = on_mirror(&world, &signer, &["build", "--cache-dir", &store, "--upgrade"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
 }

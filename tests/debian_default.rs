@@ -5,6 +5,8 @@
 
 #[path = "support/bakery.rs"]
 mod bakery;
+#[path = "support/cache_repository.rs"]
+mod cache_repository;
 #[path = "support/debian.rs"]
 mod debian;
 #[path = "support/http.rs"]
@@ -16,53 +18,12 @@ mod wheel;
 
 use std::fs;
 
-use bakery::{Ran, World, digests, layers, run};
-use debian::{Signer, Suite};
-use http::Response;
+use bakery::{World, digests, layers, run};
+use cache_repository::delete_blob;
+use debian::{Mirror, Suite};
 use registry::Registry;
 use serde_json::Value;
 use tar::EntryType;
-
-/// A mirror with the three suites, their security updates left out.
-struct Mirror {
-    world: World,
-    signer: Signer,
-    bookworm: Suite,
-}
-
-impl Mirror {
-    fn new() -> Self {
-        let (world, signer, bookworm) = (World::plain(&[]), Signer::new(), Suite::new("bookworm", "3.11"));
-        bookworm.publish(&world.index, &signer);
-        Suite::new("trixie", "3.13").publish(&world.index, &signer);
-        Suite::new("bullseye", "3.9").publish(&world.index, &signer);
-        Self { world, signer, bookworm }
-    }
-
-    /// Runs a command without a base, on this mirror.
-    fn run(&self, arguments: &[&str]) -> Ran {
-        let (mirror, keyring) =
-            (self.world.index.url("/debian"), self.signer.keyring().display().to_string());
-        let own = ["--debian-mirror", mirror.as_str(), "--no-debian-security", "--debian-keyring", &keyring];
-        run(&mut self.world.bare_command(&[arguments, &own].concat()))
-    }
-
-    fn succeed(&self, arguments: &[&str]) -> Value {
-        let ran = self.run(arguments);
-        assert_eq!(ran.code, 0, "{arguments:?}\n{}", ran.stderr);
-        ran.report
-    }
-
-    /// The mirror drops a package.
-    fn drop(&self, name: &str) {
-        let path = format!("/debian/{}", self.bookworm.path(name, "1.0-1"));
-        self.world.index.route(&path, |_| Response::status(404));
-    }
-
-    fn lock(&self) -> String {
-        fs::read_to_string(self.world.project().join("bakehouse-base.toml")).unwrap()
-    }
-}
 
 fn base_of(report: &Value) -> (&str, &str) {
     let environment = &report["environments"][0];
@@ -236,6 +197,12 @@ fn what_the_mirror_drops_comes_from_the_registry_where_somebody_built_it() {
     let (mirror, registry) = (Mirror::new(), Registry::start());
     let push = format!("{}/team", registry.address());
     let first = mirror.succeed(&["build", "--python", "3.11", "--push", &push]);
+    // A layer that the registry has collected is made again, and is there again for whoever comes next.
+    let lowest = layers(&first)[0]["digest"].as_str().unwrap().to_owned();
+    delete_blob(&registry, &lowest);
+    let store = mirror.world.path("second").display().to_string();
+    let again = mirror.succeed(&["build", "--python", "3.11", "--push", &push, "--cache-dir", &store]);
+    assert_eq!(digests(&again), digests(&first));
     mirror.drop("bash");
     mirror.drop("dash");
     let store = mirror.world.path("fresh").display().to_string();

@@ -7,189 +7,28 @@
 mod bakery;
 #[path = "support/http.rs"]
 mod http;
+#[path = "support/python_archive.rs"]
+mod python_archive;
 #[path = "support/wheel.rs"]
 mod wheel;
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bakehouse::model::Digest;
 use bakery::{PYTHON, World, digests, layers, unpack, write_layout};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::Response;
+use python_archive::{
+    ARM, DYNAMIC, Entry, LIBC, LOADER, Program, STATIC, archive, file, gzip, interpreter, link, name, put,
+    python, tarball, world,
+};
 use serde_json::{Value, json};
 use tar::EntryType;
 use wheel::WheelBuilder;
 
-const X86: u16 = 62;
-const ARM: u16 = 183;
-const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
-
-/// GNU libc 2.36 by what it says of itself.
-const LIBC: bakery::BaseFile<'_> = (
-    "lib/x86_64-linux-gnu/libc.so.6",
-    "\x7fELF\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n\0",
-    0o755,
-);
-
-/// A program by its headers: what a loader reads, and a Python's version as a text.
-struct Program<'p> {
-    machine: u16,
-    loader: Option<&'p str>,
-    needed: &'p [&'p str],
-    rpath: Option<&'p str>,
-    glibc: Option<&'p str>,
-    version: &'p str,
-}
-
-const DYNAMIC: Program<'_> = Program {
-    machine: X86,
-    loader: Some(LOADER),
-    needed: &["libm.so.6", "libc.so.6"],
-    rpath: None,
-    glibc: Some("GLIBC_2.17"),
-    version: "3.12.5",
-};
-
-const STATIC: Program<'_> =
-    Program { machine: X86, loader: None, needed: &[], rpath: None, glibc: None, version: "3.12.5" };
-
-impl Program<'_> {
-    fn bytes(&self) -> Vec<u8> {
-        let mut strings = vec![0];
-        let mut text = |text: &str| {
-            let at = strings.len() as u64;
-            strings.extend(text.bytes().chain([0]));
-            at
-        };
-        let mut dynamic: Vec<(u64, u64)> = self.needed.iter().map(|name| (1, text(name))).collect();
-        dynamic.extend(self.rpath.map(|path| (29, text(path))));
-        let version = self.glibc.map(|version| (text("libc.so.6"), text(version)));
-        let loader = self.loader.map(&mut text);
-        text(self.version);
-        // Header, three segments, strings, needed versions, dynamic section: addresses are offsets.
-        let strings_at = 64 + 3 * 56;
-        let versions_at = strings_at + strings.len() as u64;
-        let mut versions: Vec<u8> = Vec::new();
-        if let Some((file, name)) = version {
-            for number in [1_u16, 1] {
-                versions.extend(number.to_le_bytes());
-            }
-            for number in [file as u32, 16, 0, 0, 0, name as u32, 0] {
-                versions.extend(number.to_le_bytes());
-            }
-            dynamic.push((0x6fff_fffe, versions_at));
-        }
-        dynamic.extend([(5, strings_at), (10, strings.len() as u64), (0, 0)]);
-        let dynamic_at = versions_at + versions.len() as u64;
-        let dynamic: Vec<u8> = dynamic
-            .iter()
-            .flat_map(|(tag, value)| [tag.to_le_bytes(), value.to_le_bytes()].concat())
-            .collect();
-        let total = dynamic_at + dynamic.len() as u64;
-        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
-        bytes.resize(16, 0);
-        bytes.extend([3_u16, self.machine].map(u16::to_le_bytes).concat());
-        bytes.extend([1, 0, 0, 0]);
-        bytes.extend([0_u64, 64, 0].map(u64::to_le_bytes).concat());
-        bytes.extend([0, 0, 0, 0]);
-        bytes.extend([64_u16, 56, 3, 0, 0, 0].map(u16::to_le_bytes).concat());
-        let loader = loader.map(|at| (3_u32, strings_at + at, self.loader.unwrap().len() as u64 + 1));
-        let segments = [(1, 0, total), loader.unwrap_or((4, 0, 0)), (2, dynamic_at, dynamic.len() as u64)];
-        for (kind, at, size) in segments {
-            bytes.extend(kind.to_le_bytes());
-            bytes.extend([0; 4]);
-            bytes.extend([at, at, at, size, size, 8].map(u64::to_le_bytes).concat());
-        }
-        [bytes, strings, versions, dynamic].concat()
-    }
-}
-
-type Entry<'e> = (&'e str, EntryType, Vec<u8>);
-
-fn file<'e>(path: &'e str, bytes: impl Into<Vec<u8>>) -> Entry<'e> {
-    (path, EntryType::Regular, bytes.into())
-}
-
-fn link<'e>(path: &'e str, target: &str) -> Entry<'e> {
-    (path, EntryType::Symlink, target.into())
-}
-
-/// What an archive with this interpreter holds.
-fn python(program: &Program<'_>) -> Vec<Entry<'static>> {
-    vec![
-        file("python/bin/python3.12", program.bytes()),
-        link("python/bin/python3", "python3.12"),
-        link("python/bin/python", "python3.12"),
-        file("python/lib/python3.12/os.py", "# the standard library\n"),
-        file("python/lib/python3.12/test/test_os.py", "# left out\n"),
-        file("python/lib/python3.12/__pycache__/os.cpython-312.pyc", "left out"),
-    ]
-}
-
-fn tarball(entries: &[Entry<'_>]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (path, kind, content) in entries {
-        let mut header = tar::Header::new_gnu();
-        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
-        header.set_entry_type(*kind);
-        header.set_mode(if path.contains("/bin/") { 0o755 } else { 0o644 });
-        let is_file = *kind == EntryType::Regular;
-        header.set_size(if is_file { content.len() as u64 } else { 0 });
-        if !is_file {
-            header.as_old_mut().linkname[..content.len()].copy_from_slice(content);
-        }
-        header.set_cksum();
-        tar.append(&header, if is_file { &content[..] } else { b"" }).unwrap();
-    }
-    tar.into_inner().unwrap()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(bytes).unwrap();
-    gzip.finish().unwrap()
-}
-
-fn archive(entries: &[Entry<'_>]) -> Vec<u8> {
-    gzip(&tarball(entries))
-}
-
-/// The name that an archive has where it is published.
-fn name(version: &str, platform: &str, flavor: &str) -> String {
-    format!("cpython-{version}+20240814-{platform}-unknown-linux-gnu-{flavor}.tar.gz")
-}
-
-/// A project that asks for Python 3.12, with a base that has 3.11 and GNU libc 2.36.
-fn world() -> World {
-    let world = World::new();
-    world.write("app.py", "print('hello')\n");
-    write_layout(&world.path("base"), &[PYTHON, LIBC]);
-    world.write(
-        "pyproject.toml",
-        "[project]\nname = \"x\"\nversion = \"1\"\nrequires-python = \"==3.12.*\"\ndependencies = []\n",
-    );
-    world
-}
-
-/// Puts an archive beside the project.
-fn put(world: &World, name: &str, bytes: &[u8]) -> String {
-    fs::write(world.path(name), bytes).unwrap();
-    world.path(name).display().to_string()
-}
-
 fn lock(world: &World) -> String {
     fs::read_to_string(world.project().join("bakehouse-base.toml")).unwrap_or_default()
-}
-
-fn interpreter(report: &Value) -> Value {
-    let found: Vec<Value> =
-        layers(report).into_iter().filter(|layer| layer["role"] == "interpreter").collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found[0].clone()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bases of Debian's packages: which suite, and the lock in the project.
+//! Bases of Debian's packages, and their lock in the project.
 
 use std::io;
 use std::sync::Arc;
@@ -9,36 +9,11 @@ use super::assemble::usable;
 use super::context::Context;
 use super::records::made_key;
 use super::report::{LockReport, LockStatus, Report};
-use super::{Error, Event, Freshness, Goal, interpreter};
+use super::{Error, Event, Freshness, Goal};
 use crate::base::debian::{self, BaseLock, Keys, LOCK_FILE, LockedBase, Made, Mirrors, Recipe};
 use crate::base::{self, Base, Contents};
-use crate::model::{Platform, PythonMinor};
+use crate::model::Platform;
 use crate::store;
-
-/// The suites that a base may be made of where nothing names one, the newest first, with their Python.
-const SUITES: [(&str, u8); 3] = [("trixie", 13), ("bookworm", 11), ("bullseye", 9)];
-
-/// The suite to use where nothing names a base: the one that the project's settings name; else one that is locked already;
-/// else the newest whose Python is allowed.
-pub fn default_suite(context: &Context<'_>, allowed: impl Fn(PythonMinor) -> bool) -> Result<String, Error> {
-    if let Some(suite) = &context.project.bases.debian_suite {
-        return Ok(suite.clone());
-    }
-    let fitting = || SUITES.iter().filter(|(_, minor)| allowed(PythonMinor { major: 3, minor: *minor }));
-    let locked = if is_upgraded(context) { BaseLock::default() } else { read(context)? };
-    let is_locked = |suite: &str| {
-        let platform = context.options.platforms.first().copied().unwrap_or_else(Platform::host);
-        let recipe = recipe(context, suite, platform);
-        recipe.is_ok_and(|recipe| locked.find(&recipe).is_some())
-    };
-    let mut suite = fitting().find(|(suite, _)| is_locked(suite)).or_else(|| fitting().next());
-    // Where no suite has the Python, it may come from an archive.
-    if suite.is_none() && interpreter::are_named(context)? {
-        suite = SUITES.iter().find(|(suite, _)| is_locked(suite)).or_else(|| SUITES.first());
-    }
-    let found = SUITES.map(|(suite, minor)| format!("{suite} has Python 3.{minor}")).join(", ");
-    suite.map(|(suite, _)| (*suite).to_owned()).ok_or(Error::NoBase { found })
-}
 
 /// Makes the base of a suite, of the packages that the project's lock names. The lock is written if it lacks them.
 pub async fn open(
@@ -85,11 +60,16 @@ pub fn is_upgraded(context: &Context<'_>) -> bool {
     context.options.freshness == Freshness::Upgrade && !context.options.offline
 }
 
-fn recipe(context: &Context<'_>, suite: &str, platform: Platform) -> Result<Recipe, Error> {
+/// What a base of a suite is to be made of.
+pub fn recipe(context: &Context<'_>, suite: &str, platform: Platform) -> Result<Recipe, Error> {
     let (options, files) = (&context.options.debian, &context.project.bases);
-    let packages = [&options.packages[..], &files.debian_packages].concat();
     let security = !options.no_security && files.debian_security.unwrap_or(true);
-    Ok(Recipe::new(suite, platform, &packages, security).map_err(base::Error::from)?)
+    Ok(Recipe::new(suite, platform, &packages(context), security).map_err(base::Error::from)?)
+}
+
+/// The packages that are asked for besides.
+pub fn packages(context: &Context<'_>) -> Vec<String> {
+    [&context.options.debian.packages[..], &context.project.bases.debian_packages].concat()
 }
 
 /// Where packages come from: the command line and the environment go first, then the project's files.
@@ -134,7 +114,8 @@ async fn lock(
         }
         (known, _) => {
             let locked = debian::lock(recipe, mirrors, &context.debian, &context.store).await;
-            let locked = locked.map_err(base::Error::from)?;
+            let (locked, warning) = locked.map_err(base::Error::from)?;
+            report.warnings.extend(warning.iter().map(Into::into));
             if known.as_ref() == Some(&locked) {
                 (locked, LockStatus::Unchanged)
             } else {

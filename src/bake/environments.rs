@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::context::Context;
 use super::foundation::Installed;
 use super::report::Report;
+use super::suites::{self, Suites};
 use super::{Error, Event, Goal, ahead, debian, interpreter};
 use crate::base::interpreter::Interpreter;
 use crate::base::{self, Base, Contents, Found, Python, Source};
@@ -130,12 +131,13 @@ pub async fn prepare<'p>(
     components: &[&'p Component],
     report: &mut Report,
 ) -> Result<Vec<Unit<'p>>, Error> {
+    let suites = suites::choose(context, components, report).await?;
     let mut bases: Vec<(Source, Platform, Arc<Base>)> = Vec::new();
     let mut found: Vec<(Source, Found)> = Vec::new();
     let mut units = Vec::new();
     for &component in components {
         for environment in component.environments.iter().filter(|one| one.conda.is_none()) {
-            let source = base_of(context, environment, report)?;
+            let source = base_of(context, environment, &suites, report)?;
             for &platform in &context.options.platforms {
                 let known = bases.iter().find(|(known, of, _)| *known == source && *of == platform);
                 let base = Some(match known {
@@ -256,8 +258,14 @@ async fn open(
     Ok(base)
 }
 
-/// The base that the command line or the project names; the command line goes first.
-fn base_of(context: &Context<'_>, environment: &Environment, report: &mut Report) -> Result<Source, Error> {
+/// The base that the command line or the project names; the command line goes first. Otherwise one of the suite that was
+/// chosen.
+fn base_of(
+    context: &Context<'_>,
+    environment: &Environment,
+    suites: &Suites<'_>,
+    report: &mut Report,
+) -> Result<Source, Error> {
     let named = environment.base.as_ref();
     if let Some(source) = &context.options.base {
         if let Some(request) = named {
@@ -266,13 +274,11 @@ fn base_of(context: &Context<'_>, environment: &Environment, report: &mut Report
         }
         return Ok(source.clone());
     }
-    match named {
-        Some(request) => Source::reference(&request.reference)
+    match (named, suites.of(environment)) {
+        (Some(request), _) => Source::reference(&request.reference)
             .map_err(|source| Error::BaseReference { origin: request.origin.clone(), source }),
-        None => {
-            let allowed = |minor| allows(context, environment, minor);
-            Ok(Source::Debian { suite: debian::default_suite(context, allowed)? })
-        }
+        (None, Some(suite)) => Ok(Source::Debian { suite: suite.to_owned() }),
+        (None, None) => Err(Error::NoPythonNamed),
     }
 }
 

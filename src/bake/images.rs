@@ -236,6 +236,9 @@ async fn build(
         let _running = context.clocks.push.start();
         records.write_environment(context, &environment, pushed.as_ref()).await?;
         records.write_made(context, base, pushed.as_ref()).await?;
+        if let Some(interpreter) = &locked.unit.interpreter {
+            records.write_interpreter(context, interpreter, pushed.as_ref()).await?;
+        }
     }
 
     let mut transfers = delivered.transfers.iter().copied();

@@ -10,7 +10,7 @@ use super::report::{LayerOrigin, LockReport, LockStatus, PackageReport, Report, 
 use super::{Error, Freshness, Goal, debian};
 use crate::base::debian::{BaseLock, LOCK_FILE, LockedPython};
 use crate::base::interpreter::{self, ArchiveSource, Finder, Interpreter, Wish};
-use crate::base::{self, Base};
+use crate::base::{self, Base, Making};
 use crate::model::{Platform, PythonMinor};
 use crate::project::Environment;
 
@@ -37,7 +37,10 @@ pub async fn open(
     let wanted = wanted(context, environment);
     let wish = Wish { platform, allowed: &allowed, wanted: &wanted };
     let Some((locked, status, lock)) = lock(context, &finder, &wish).await? else { return Ok(None) };
-    let interpreter = interpreter::make(&locked, &finder, &context.store).await.map_err(base::Error::from)?;
+    let interpreter = match known(context, &locked).await? {
+        Some(known) => known,
+        None => interpreter::make(&locked, &finder, &context.store).await.map_err(base::Error::from)?,
+    };
     let contents = (&base.contents, base.is_empty());
     interpreter.check(contents, platform, &locked.shown(), &base.name).map_err(base::Error::from)?;
     // What cannot be used is not locked.
@@ -57,6 +60,16 @@ pub async fn open(
         });
     }
     Ok(Some(Arc::new(interpreter)))
+}
+
+/// The interpreter as this machine made it before, or another did, if the registry's records know it and have its layer.
+async fn known(context: &Context<'_>, locked: &LockedPython) -> Result<Option<Interpreter>, Error> {
+    let stored = interpreter::stored(locked, &context.store).map_err(base::Error::from)?;
+    let Some(records) = context.records.as_ref().filter(|_| stored.is_none()) else { return Ok(stored) };
+    let key = interpreter::layer_key(locked);
+    let Some((layer, facts)) = records.interpreter(&context.store, &key).await else { return Ok(None) };
+    let is_usable = records.is_usable(context, &layer).await?;
+    Ok(if is_usable { interpreter::recalled(locked, layer, facts) } else { None })
 }
 
 /// Whether anything names an archive, or one is locked.
@@ -114,7 +127,11 @@ async fn lock(
 /// The layer of a unit's interpreter, if it has one of its own.
 pub fn layer(unit: &Unit<'_>) -> Option<Made> {
     let interpreter = unit.interpreter.as_ref()?;
-    let origin = if interpreter.built { LayerOrigin::Built } else { LayerOrigin::Store };
+    let origin = match interpreter.making {
+        Making::Now => LayerOrigin::Built,
+        Making::Before => LayerOrigin::Store,
+        Making::Elsewhere => LayerOrigin::Registry,
+    };
     let package =
         PackageReport { name: "cpython".to_owned(), version: interpreter.version.clone(), kind: "python" };
     let layer = Arc::clone(&interpreter.layer);

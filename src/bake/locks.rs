@@ -24,7 +24,7 @@ use crate::project::{Component, Environment};
 use crate::resolve::{self, IndexSource};
 
 /// Resolutions under way at once: they wait for the network nearly all the time.
-const RESOLUTIONS: usize = 8;
+pub(super) const RESOLUTIONS: usize = 8;
 
 /// An environment with its lock.
 pub struct Locked<'p> {
@@ -63,7 +63,7 @@ pub async fn lock<'p, T>(
     failures: &mut Vec<Error>,
     next: impl AsyncFn(&Locked<'p>) -> T,
 ) -> Vec<(Locked<'p>, T)> {
-    let shared = &Shared::of(&units);
+    let shared = &Shared::of(units.iter());
     let mut units = units.into_iter();
     let platforms = context.options.platforms.len();
     let groups = std::iter::from_fn(|| {
@@ -75,7 +75,7 @@ pub async fn lock<'p, T>(
     let work = groups.map(|group| async move {
         let found = {
             let _permit = resolutions.acquire().await;
-            one(context, &group, shared).await?
+            one(context, &group, shared, context.goal != Goal::Plan).await?
         };
         let packages = found.packages();
         let Found { locks, path, status, warnings, .. } = found;
@@ -122,8 +122,22 @@ fn environment_id(lock: &Lock) -> String {
     key.finish().to_string()[..16].to_owned()
 }
 
-/// Finds the lock of an environment for the platforms of its units.
-async fn one(context: &Context<'_>, units: &[Unit<'_>], shared: &Shared<'_>) -> Result<Found, Error> {
+/// Whether an environment has a lock, or can get one, for the platforms of its units. Nothing is written.
+pub(super) async fn can_lock(
+    context: &Context<'_>,
+    units: &[Unit<'_>],
+    shared: &Shared<'_>,
+) -> Result<(), Error> {
+    one(context, units, shared, false).await.map(drop)
+}
+
+/// Finds the lock of an environment for the platforms of its units, and writes it, if it is new and that is wanted.
+async fn one(
+    context: &Context<'_>,
+    units: &[Unit<'_>],
+    shared: &Shared<'_>,
+    writes: bool,
+) -> Result<Found, Error> {
     let Some(first) = units.first() else { return Err(Error::NoPythonNamed) };
     let shown = &first.environment.lock_path;
     let path = context.project.root.join(shown);
@@ -165,7 +179,7 @@ async fn one(context: &Context<'_>, units: &[Unit<'_>], shared: &Shared<'_>) -> 
     }
 
     let (mut locks, warnings) = platforms::resolve(context, units, &old, freshness, shared).await?;
-    let status = if context.goal == Goal::Plan {
+    let status = if !writes {
         if old == locks { LockStatus::Unchanged } else { LockStatus::Written }
     } else {
         match lock::write_all(&path, &locks)? {

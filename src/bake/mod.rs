@@ -31,6 +31,7 @@ mod settings;
 mod several;
 mod shared;
 mod skeleton;
+mod suites;
 
 pub use error::{Error, with_causes};
 pub use options::{Debian, Delivery, Freshness, Goal, Options, Output, RemoteCache};

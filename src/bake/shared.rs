@@ -34,10 +34,14 @@ struct Asked {
 
 impl<'p> Shared<'p> {
     /// Finds what the units have in common, target by target.
-    pub fn of(units: &[Unit<'p>]) -> Self {
+    pub fn of<'u>(units: impl Iterator<Item = &'u Unit<'p>>) -> Self
+    where
+        'p: 'u,
+    {
+        let units: Vec<&Unit<'p>> = units.collect();
         let mut targets: Vec<Target> = Vec::new();
         let mut locks: Vec<(&str, Vec<Target>)> = Vec::new();
-        for unit in units {
+        for unit in &units {
             if !targets.contains(&unit.target) {
                 targets.push(unit.target);
             }
@@ -49,7 +53,7 @@ impl<'p> Shared<'p> {
         }
         targets.sort_by_key(|target| target.platform);
         let asked = targets.into_iter().filter_map(|target| {
-            let units: Vec<_> = units.iter().filter(|unit| unit.target == target).collect();
+            let units: Vec<_> = units.iter().copied().filter(|unit| unit.target == target).collect();
             let asked = Asked::of(&units);
             (!asked.requirements.is_empty()).then_some((target, asked))
         });

@@ -45,9 +45,20 @@ enum Place {
     /// A directory, or an archive that is read as one.
     Layout(Arc<Layout>),
     /// Layers that were made here; or elsewhere, and then the repository has them.
-    Made(Arc<[Arc<layer::Layer>]>, Option<Repository>),
+    Made(Arc<[Arc<layer::Layer>]>, Making, Option<Repository>),
     /// There is nothing.
     Nowhere,
+}
+
+/// How the layers of what is made and not found were come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Making {
+    /// They were made in this run.
+    Now,
+    /// They were in the store.
+    Before,
+    /// Another machine made them.
+    Elsewhere,
 }
 
 /// A base image that was found: its name stands for this manifest or image index from here on, for all platforms.
@@ -163,8 +174,8 @@ pub async fn open_debian(
     known: Option<Contents>,
     store: Arc<Store>,
 ) -> Result<Base, Error> {
-    let debian::Made { image, digest, layers } = made;
-    let place = Place::Made(layers.into(), home);
+    let debian::Made { image, digest, layers, making } = made;
+    let place = Place::Made(layers.into(), making, home);
     let recall = async |_: &Key| known;
     let (contents, _) = contents(&name, &digest, &place, &image, &store, recall).await?;
     // Whoever made the layers can tell again: nobody else need know.
@@ -265,7 +276,7 @@ impl Base {
     pub fn repository(&self) -> Option<&Repository> {
         match &self.place {
             Place::Registry(repository) => Some(repository),
-            Place::Made(_, home) => home.as_ref(),
+            Place::Made(_, _, home) => home.as_ref(),
             Place::Layout(_) | Place::Nowhere => None,
         }
     }
@@ -275,10 +286,10 @@ impl Base {
         matches!(self.place, Place::Nowhere)
     }
 
-    /// Its layers, if they were made and not found.
-    pub fn made(&self) -> Option<&[Arc<layer::Layer>]> {
+    /// Its layers, if they were made and not found, and how they were come by.
+    pub fn made(&self) -> Option<(&[Arc<layer::Layer>], Making)> {
         match &self.place {
-            Place::Made(layers, _) => Some(layers),
+            Place::Made(layers, making, _) => Some((layers, *making)),
             _ => None,
         }
     }
@@ -339,7 +350,7 @@ impl Place {
     async fn ready(&self, store: &Store, digest: &Digest, size: u64) -> Result<(), registry::Error> {
         match self {
             Self::Registry(repository) => repository.pull_blob(store, digest, size).await.map(drop),
-            Self::Made(layers, Some(home)) if stored(layers, digest, store).is_none() => {
+            Self::Made(layers, _, Some(home)) if stored(layers, digest, store).is_none() => {
                 home.pull_blob(store, digest, size).await.map(drop)
             }
             Self::Layout(_) | Self::Made(..) | Self::Nowhere => Ok(()),
@@ -350,7 +361,7 @@ impl Place {
         match self {
             Self::Registry(_) => whole(store, digest, size),
             Self::Layout(layout) => Ok(Box::new(layout.open_blob(digest, size).map_err(io::Error::other)?)),
-            Self::Made(layers, _) => match stored(layers, digest, store) {
+            Self::Made(layers, ..) => match stored(layers, digest, store) {
                 Some(layer) => Ok(Box::new(layer::open(store, layer).map_err(io::Error::other)?)),
                 None => whole(store, digest, size),
             },

@@ -13,10 +13,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use bakehouse::model::Digest;
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::bakery::LIBC;
-use super::http::Server;
+use super::bakery::{LIBC, Ran, World, run};
+use super::http::{Response, Server};
 
 /// A date that no test will see pass.
 pub const FUTURE: &str = "Fri, 01 Jan 2100 00:00:00 UTC";
@@ -155,9 +156,14 @@ pub struct Suite {
 }
 
 impl Suite {
+    /// A suite without packages.
+    pub fn empty(codename: &str) -> Self {
+        Self { codename: codename.to_owned(), debs: BTreeMap::new() }
+    }
+
     /// What a base takes, with an interpreter that is one by its looks alone.
     pub fn new(codename: &str, python: &str) -> Self {
-        let mut suite = Self { codename: codename.to_owned(), debs: BTreeMap::new() };
+        let mut suite = Self::empty(codename);
         for name in PLAIN {
             let path = format!("./usr/share/doc/{name}/copyright");
             let licence = format!("the licence of {name} in {codename}\n");
@@ -219,5 +225,48 @@ impl Suite {
         server.page(&format!("{dists}/InRelease"), "text/plain", signed);
         server.file(&format!("{dists}/main/binary-amd64/Packages.xz"), packages);
         self.debs.keys().map(|path| format!("{archive}/{path}")).collect()
+    }
+}
+
+/// A mirror with the three suites, their security updates left out.
+pub struct Mirror {
+    pub world: World,
+    pub signer: Signer,
+    pub bookworm: Suite,
+}
+
+impl Mirror {
+    pub fn new() -> Self {
+        let (world, signer, bookworm) = (World::plain(&[]), Signer::new(), Suite::new("bookworm", "3.11"));
+        bookworm.publish(&world.index, &signer);
+        Suite::new("trixie", "3.13").publish(&world.index, &signer);
+        Suite::new("bullseye", "3.9").publish(&world.index, &signer);
+        Self { world, signer, bookworm }
+    }
+
+    /// Runs a command without a base, on this mirror.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        let (mirror, keyring) =
+            (self.world.index.url("/debian"), self.signer.keyring().display().to_string());
+        let own = ["--debian-mirror", mirror.as_str(), "--no-debian-security", "--debian-keyring", &keyring];
+        run(&mut self.world.bare_command(&[arguments, &own].concat()))
+    }
+
+    /// Runs one that must succeed, and gives the report.
+    pub fn succeed(&self, arguments: &[&str]) -> Value {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}\n{}", ran.stderr);
+        ran.report
+    }
+
+    /// The mirror drops a package.
+    pub fn drop(&self, name: &str) {
+        let path = format!("/debian/{}", self.bookworm.path(name, "1.0-1"));
+        self.world.index.route(&path, |_| Response::status(404));
+    }
+
+    /// The lock of the project's base.
+    pub fn lock(&self) -> String {
+        fs::read_to_string(self.world.project().join("bakehouse-base.toml")).unwrap()
     }
 }

@@ -1,7 +1,8 @@
 //! Records in a registry, by which a machine that has nothing finds what others made.
 //!
 //! They are images in one repository, under tags of their own: `e1-KEY` names all layers of an environment, `l1-KEY` one
-//! layer of distributions, `d1-KEY` those of a base made of packages, `b1-KEY` tells what is inside a base image.
+//! layer of distributions, `d1-KEY` those of a base made of packages, `p1-KEY` that of a Python from an archive, `b1-KEY`
+//! tells what is inside a base image.
 //! [`document`] has their form.
 //!
 //! Whoever may write to the repository is trusted as to what is in a layer; everything that can be checked is: digests,
@@ -25,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::assemble::Once;
 use super::context::Context;
 use super::{Error, Goal, Options, with_causes};
-use crate::base::Contents;
+use crate::base::{Contents, interpreter};
 use crate::layer::{InstalledFile, Layer};
 use crate::model::{Digest, Key, KeyHasher, Warning};
 use crate::registry::{self, Reference, Registries, Repository};
@@ -88,6 +89,15 @@ pub struct MadeRecord {
     pub layers: Vec<Layer>,
     /// What is inside it.
     pub contents: Contents,
+}
+
+/// What is known of a Python from an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterpreterRecord {
+    /// Its layer.
+    pub layer: Layer,
+    /// What is known of the archive.
+    pub facts: interpreter::Facts,
 }
 
 /// The key of a base made of packages: a hash of its layers, which follow from the lock of the base alone.
@@ -207,6 +217,19 @@ impl Records {
         };
         let MadeRecord { layers, contents } = self.find(store, &made_tag(key), check).await?;
         Some((layers, (!self.verify).then_some(contents)))
+    }
+
+    /// The record of a Python from an archive. Nothing in the facts can be checked, so it is not asked for where records are
+    /// verified.
+    pub async fn interpreter(&self, store: &Store, key: &Key) -> Option<(Layer, interpreter::Facts)> {
+        if self.verify {
+            return None;
+        }
+        let check = |InterpreterRecord { layer, .. }: &InterpreterRecord, parts: &[Part]| {
+            layer.key == *key && layer.is_consistent() && parts == [Part::from(layer)]
+        };
+        let InterpreterRecord { layer, facts } = self.find(store, &interpreter_tag(key), check).await?;
+        Some((layer, facts))
     }
 
     /// Whether a layer that a record names can be used: a registry's garbage collection may have taken it.
@@ -345,6 +368,10 @@ fn layer_tag(key: &Key) -> String {
 
 fn made_tag(key: &Key) -> String {
     format!("d1-{key}")
+}
+
+fn interpreter_tag(key: &Key) -> String {
+    format!("p1-{key}")
 }
 
 fn base_tag(key: &Key) -> String {

@@ -8,14 +8,15 @@ use serde::Serialize;
 
 use super::document::{Document, Part};
 use super::{
-    EnvironmentRecord, LayerRecord, MadeRecord, Records, base_tag, environment_tag, layer_tag, made_key,
-    made_tag,
+    EnvironmentRecord, InterpreterRecord, LayerRecord, MadeRecord, Records, base_tag, environment_tag,
+    interpreter_tag, layer_tag, made_key, made_tag,
 };
 use crate::bake::assemble::{Environment, Remembered};
 use crate::bake::context::Context;
 use crate::bake::report::LayerOrigin;
 use crate::bake::{Error, with_causes};
-use crate::base::{Base, Contents};
+use crate::base::interpreter::Interpreter;
+use crate::base::{Base, Contents, Making};
 use crate::layer::{self, Compression, Layer};
 use crate::model::{Digest, Key};
 use crate::registry::{self, Repository};
@@ -89,31 +90,61 @@ impl Records {
         base: &Base,
         delivered: Option<&Repository>,
     ) -> Result<(), Error> {
-        let Some(layers) = base.made() else { return Ok(()) };
+        let Some((layers, making)) = base.made() else { return Ok(()) };
         let key = made_key(layers.iter().map(|layer| layer.key));
-        let write = || async { Ok(self.tell(self.try_made(context, &key, base, layers, delivered).await)) };
+        let record = || MadeRecord {
+            layers: layers.iter().map(|layer| (**layer).clone()).collect(),
+            contents: base.contents.clone(),
+        };
+        let write = || async {
+            let tag = made_tag(&key);
+            Ok(self.tell(self.put_with_layers(context, &tag, &record(), (layers, making), delivered).await))
+        };
         self.written.get(key, write).await.map(drop)
     }
 
-    async fn try_made(
+    /// Writes the record of a Python from an archive, once a run: on another machine, the archive need not be there.
+    /// `delivered` has its layer.
+    pub async fn write_interpreter(
         &self,
         context: &Context<'_>,
-        key: &Key,
-        base: &Base,
-        layers: &[Arc<Layer>],
+        interpreter: &Interpreter,
+        delivered: Option<&Repository>,
+    ) -> Result<(), Error> {
+        let Interpreter { layer, facts, making, .. } = interpreter;
+        let record = || InterpreterRecord { layer: (**layer).clone(), facts: facts.clone() };
+        let write = || async {
+            let (tag, layers) = (interpreter_tag(&layer.key), (std::slice::from_ref(layer), *making));
+            Ok(self.tell(self.put_with_layers(context, &tag, &record(), layers, delivered).await))
+        };
+        self.written.get(layer.key, write).await.map(drop)
+    }
+
+    /// Brings layers that were made into the repository, and the record that is about them, unless they are there.
+    async fn put_with_layers<T: Serialize>(
+        &self,
+        context: &Context<'_>,
+        tag: &str,
+        record: &T,
+        (layers, making): (&[Arc<Layer>], Making),
         delivered: Option<&Repository>,
     ) -> Result<(), Failure> {
-        let contents = base.contents.clone();
-        let record = MadeRecord { layers: layers.iter().map(|layer| (**layer).clone()).collect(), contents };
-        let parts: Vec<Part> = record.layers.iter().map(Part::from).collect();
-        let tag = made_tag(key);
-        let found = self.repository.manifest(&tag).await.unwrap_or_default();
-        let document = Document::new(&tag, &record, &parts, self.key.as_ref())?;
-        if found.is_some_and(|manifest| manifest.digest == document.digest()) {
-            return Ok(());
+        let parts: Vec<Part> = layers.iter().map(|layer| Part::from(&**layer)).collect();
+        match making {
+            Making::Elsewhere => return Ok(()),
+            // They were in the store, so the registry was not asked.
+            Making::Before => {
+                let found = self.repository.manifest(tag).await.unwrap_or_default();
+                let document = Document::new(tag, record, &parts, self.key.as_ref())?;
+                if found.is_some_and(|manifest| manifest.digest == document.digest()) {
+                    return Ok(());
+                }
+            }
+            // A record that is there would not do, or they would not have been made.
+            Making::Now => {}
         }
         try_join_all(layers.iter().map(|layer| self.push_layer(context, layer, delivered))).await?;
-        self.put(&tag, &record, &parts).await
+        self.put(tag, record, &parts).await
     }
 
     async fn try_environment(

@@ -103,6 +103,8 @@ pub enum Error {
         name: String,
         /// Its version.
         version: String,
+        /// Whether it is a security update.
+        security: bool,
         /// What the mirror said.
         source: net::Error,
     },
@@ -182,6 +184,9 @@ impl Error {
                 "the mirror may be in the middle of an update: try again, or use another with --debian-mirror"
             }
             Self::NoPackage { by: None, .. } => "check its name in `debian-packages`",
+            Self::Gone { security: true, .. } => {
+                "lock the base anew with --upgrade, or name a mirror that keeps old packages with --debian-snapshot; security updates of an old suite may be gone for good, and `--upgrade --no-debian-security` does without them"
+            }
             Self::Gone { .. } => {
                 "lock the base anew with --upgrade, or name a mirror that keeps old packages with --debian-snapshot"
             }

@@ -1,10 +1,9 @@
 //! A mirror of Debian's archive: release files, package lists, packages, each checked before it is used.
 
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use url::Url;
 
 use super::control::Paragraphs;
@@ -13,9 +12,10 @@ use super::lock::LockedPackage;
 use super::release::{Keys, Release};
 use super::select::{Candidate, Candidates};
 use super::{Recipe, deb};
-use crate::model::Digest;
-use crate::net::{self, BackOff};
-use crate::store::{self, Blob, Store};
+use crate::base::download::{self, Failure};
+use crate::model::{Arch, Digest, Warning};
+use crate::net;
+use crate::store::{Blob, Store};
 
 /// The mirror that is used unless settings name another.
 const MIRROR: &str = "https://deb.debian.org/debian";
@@ -75,37 +75,55 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The packages that there are for a recipe.
-    pub async fn candidates(&self, recipe: &Recipe) -> Result<Candidates, Error> {
+    /// The packages that there are for a recipe, and a warning where they may lack security updates.
+    pub async fn candidates(&self, recipe: &Recipe) -> Result<(Candidates, Option<Warning>), Error> {
         let mut candidates = Candidates::default();
-        self.add(recipe, &recipe.suite, false, &mut candidates).await?;
+        let arch = recipe.platform.arch;
+        if !self.add(arch, &recipe.suite, false, &mut candidates).await? {
+            return Err(Error::NoArchitecture { suite: recipe.suite.clone(), arch });
+        }
+        let mut warning = None;
         if recipe.security {
             let suite = format!("{}-security", recipe.suite);
             let suite = self.mirrors.security_suite.as_ref().unwrap_or(&suite);
-            self.add(recipe, suite, true, &mut candidates).await?;
+            // Volunteers care for old suites, and not for every processor. Only the signed word of the archive counts for
+            // that: a mirror that lacks what it says may be withholding updates.
+            if !self.add(arch, suite, true, &mut candidates).await? {
+                let message = format!(
+                    "there are no security updates for {}: {suite} is not made for it",
+                    recipe.platform
+                );
+                warning = Some(Warning::general(message));
+            }
         }
-        Ok(candidates)
+        Ok((candidates, warning))
     }
 
+    /// Adds the packages of a suite for an architecture; false if it is not made for that.
     async fn add(
         &self,
-        recipe: &Recipe,
+        arch: Arch,
         suite: &str,
         security: bool,
         candidates: &mut Candidates,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let archive = self.mirrors.archive(security);
         let url = below(archive, &format!("dists/{suite}/InRelease"));
-        let signed = self.small(&url, MAX_RELEASE).await?;
+        let signed = download::bytes(self.client, &url, MAX_RELEASE).await?;
         let shown = net::redacted(&url);
         let release = Release::verify(&signed, &self.mirrors.keys, &shown)?;
         release.check(suite, now(), &shown)?;
 
-        let arch = recipe.platform.arch;
         let directory = format!("main/binary-{}", arch.oci());
         let path = format!("{directory}/Packages.xz");
-        let (sha256, size) =
-            release.file(&path).ok_or_else(|| Error::NoArchitecture { suite: suite.to_owned(), arch })?;
+        let (sha256, size) = match release.file(&path) {
+            Some(listed) => listed,
+            None if release.is_for(arch) => {
+                let problem = format!("it is for {} and lists no {path}", arch.oci());
+                return Err(Error::Release { url: shown, problem });
+            }
+            None => return Ok(false),
+        };
         let by_hash = format!("{directory}/by-hash/SHA256/{}", sha256.hex());
         let path = if release.by_hash { &by_hash } else { &path };
         let url = below(archive, &format!("dists/{suite}/{path}"));
@@ -126,7 +144,7 @@ impl Reader<'_> {
         for candidate in found.map_err(|error| bad(error.to_string()))? {
             candidates.add(candidate);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A package, its hash checked.
@@ -144,20 +162,10 @@ impl Reader<'_> {
         }
         match fetched {
             Err(Error::Net(source)) if source.status().is_some_and(is_absent) => {
-                Err(Error::Gone { name: package.name.clone(), version: package.version.clone(), source })
+                let (name, version) = (package.name.clone(), package.version.clone());
+                Err(Error::Gone { name, version, security: package.security, source })
             }
             other => other,
-        }
-    }
-
-    async fn small(&self, url: &Url, limit: u64) -> Result<bytes::Bytes, Error> {
-        let mut back_off = BackOff::default();
-        loop {
-            let response = self.client.send_ok(self.client.request(Method::GET, url.clone())).await?;
-            match self.client.bytes(response, limit).await {
-                Err(error @ net::Error::Transport { .. }) => pause(&mut back_off, error).await?,
-                other => return Ok(other?),
-            }
         }
     }
 
@@ -166,51 +174,16 @@ impl Reader<'_> {
         if let Some(blob) = self.store.blob(sha256, Some(size)) {
             return Ok(blob);
         }
-        let mut back_off = BackOff::default();
-        loop {
-            match self.download(url, sha256, size).await {
-                Err(Error::Net(error @ net::Error::Transport { .. })) => pause(&mut back_off, error).await?,
-                other => return other,
+        let got = download::into_store((self.client, self.store), url, Some(sha256), size).await;
+        got.map_err(|failure| match failure {
+            Failure::Net(error) => error.into(),
+            Failure::Store(error) => error.into(),
+            Failure::TooLarge => Error::Size { url: net::redacted(url), expected: size },
+            Failure::Digest { expected, actual } => {
+                Error::Digest { url: net::redacted(url), expected, actual }
             }
-        }
-    }
-
-    async fn download(&self, url: &Url, sha256: &Digest, size: u64) -> Result<Blob, Error> {
-        let response = self.client.send_ok(self.client.request(Method::GET, url.clone())).await?;
-        let shown = net::redacted(url);
-        let wrong_size = || Error::Size { url: shown.clone(), expected: size };
-        let mut writer = self.store.create_blob()?;
-        let mut stream = response.bytes_stream();
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|source| net::Error::Transport {
-                url: shown.clone(),
-                source: source.without_url(),
-            })?;
-            self.client.counters().add_received(chunk.len() as u64);
-            if writer.len() + chunk.len() as u64 > size {
-                return Err(wrong_size());
-            }
-            writer.write_all(&chunk).map_err(store::Error::io("write", writer.path()))?;
-        }
-        if writer.len() < size {
-            return Err(wrong_size());
-        }
-        writer.finish(Some(sha256)).map_err(|error| match error {
-            store::Error::DigestMismatch { expected, actual } => {
-                Error::Digest { url: shown, expected, actual }
-            }
-            error => error.into(),
         })
     }
-}
-
-/// Waits before the next attempt, or gives up with the error.
-async fn pause(back_off: &mut BackOff, error: net::Error) -> Result<(), net::Error> {
-    match back_off.next_pause(None) {
-        Some(pause) => tokio::time::sleep(pause).await,
-        None => return Err(error),
-    }
-    Ok(())
 }
 
 fn is_gone<T>(fetched: &Result<T, Error>) -> bool {

@@ -33,9 +33,10 @@ pub use lock::{BaseLock, LOCK_FILE, LockedBase, LockedPackage, LockedPython, Par
 pub use mirror::Mirrors;
 pub use release::Keys;
 
+use crate::base::Making;
 use crate::image::{self, ImageSpec};
 use crate::layer::{self, Attributes, EntryWriter, Fragment, Layer, entries_key, layer_key, stored_layer};
-use crate::model::{Key, KeyHasher, Platform};
+use crate::model::{Key, KeyHasher, Platform, Warning};
 use crate::net;
 use crate::store::Store;
 use mirror::Reader;
@@ -84,15 +85,16 @@ impl Recipe {
     }
 }
 
-/// Asks the mirrors which packages a recipe takes now.
+/// Asks the mirrors which packages a recipe takes now. There may be something to warn of.
 pub async fn lock(
     recipe: &Recipe,
     mirrors: &Mirrors,
     client: &net::Client,
     store: &Store,
-) -> Result<LockedBase, Error> {
-    let candidates = Reader { mirrors, client, store }.candidates(recipe).await?;
-    Ok(LockedBase { recipe: recipe.clone(), packages: select::select(recipe, &candidates)? })
+) -> Result<(LockedBase, Option<Warning>), Error> {
+    let (candidates, warning) = Reader { mirrors, client, store }.candidates(recipe).await?;
+    let packages = select::select(recipe, &candidates)?;
+    Ok((LockedBase { recipe: recipe.clone(), packages }, warning))
 }
 
 /// An image made of packages.
@@ -102,8 +104,10 @@ pub struct Made {
     pub image: image::Base,
     /// The digest of its manifest.
     pub digest: crate::model::Digest,
-    /// Its layers, lowest first; their bytes are in the store.
+    /// Its layers, lowest first; their bytes are in the store, unless they were recalled.
     pub layers: Vec<Arc<Layer>>,
+    /// How they were come by.
+    pub making: Making,
 }
 
 /// Makes the image of exactly the packages of a lock.
@@ -126,13 +130,13 @@ pub async fn make(
         fetched.await?.into_iter().map(|(fragment, facts)| (fragment.key, (fragment, facts))).collect();
     let (store, planned) = (Arc::clone(store), plan.clone());
     let made = tokio::task::spawn_blocking(move || planned.assemble(&store, &fragments));
-    image(locked, &plan, made.await.map_err(Error::Worker)??)
+    image(locked, &plan, made.await.map_err(Error::Worker)??, Making::Now)
 }
 
 /// The image of exactly the packages of a lock, if all its layers are in the store.
 pub fn stored(locked: &LockedBase, store: &Store) -> Result<Option<Made>, Error> {
     let plan = Plan::of(locked);
-    plan.stored(store)?.map(|layers| image(locked, &plan, layers)).transpose()
+    plan.stored(store)?.map(|layers| image(locked, &plan, layers, Making::Before)).transpose()
 }
 
 /// The image of exactly the packages of a lock, whose layers somebody made before; `None` if they are others.
@@ -141,7 +145,8 @@ pub fn recalled(locked: &LockedBase, layers: &[Layer]) -> Result<Option<Made>, E
     if !layers.iter().map(|layer| layer.key).eq(plan.keys()) {
         return Ok(None);
     }
-    image(locked, &plan, layers.iter().cloned().map(Arc::new).collect()).map(Some)
+    let layers = layers.iter().cloned().map(Arc::new).collect();
+    image(locked, &plan, layers, Making::Elsewhere).map(Some)
 }
 
 /// The keys of the layers that a lock's image has: they follow from the lock alone.
@@ -283,7 +288,7 @@ fn check_apart(packages: &[&(Fragment, Facts)], configuration: &EntryWriter<'_>)
 }
 
 /// The documents of the image.
-fn image(locked: &LockedBase, plan: &Plan, layers: Vec<Arc<Layer>>) -> Result<Made, Error> {
+fn image(locked: &LockedBase, plan: &Plan, layers: Vec<Arc<Layer>>, making: Making) -> Result<Made, Error> {
     let platform = locked.recipe.platform;
     let described: Vec<image::Layer> = plan
         .parts
@@ -306,5 +311,5 @@ fn image(locked: &LockedBase, plan: &Plan, layers: Vec<Arc<Layer>>) -> Result<Ma
     })?;
     let digest = composed.manifest.digest;
     let base = image::Base::parse(&composed.manifest.bytes, &composed.config.bytes, platform)?;
-    Ok(Made { image: base.named(locked.recipe.name(), digest), digest, layers })
+    Ok(Made { image: base.named(locked.recipe.name(), digest), digest, layers, making })
 }

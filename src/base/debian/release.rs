@@ -7,7 +7,7 @@ use pgp::packet::{Signature, SignatureType};
 use pgp::types::{KeyDetails, VerifyingKey};
 
 use super::error::Error;
-use crate::model::Digest;
+use crate::model::{Arch, Digest};
 
 /// The keys of Debian's archive, as its package `debian-archive-keyring` has them.
 const DEBIAN_KEYS: &[u8] = include_bytes!("keys/debian-archive-keyring.gpg");
@@ -98,6 +98,8 @@ pub(super) struct Release {
     /// When it stops to be true, in seconds since 1970.
     pub valid_until: Option<i64>,
     pub by_hash: bool,
+    /// What it says it is made for; other lists may be there all the same.
+    architectures: Vec<String>,
     /// Hash and size of each file that it lists.
     files: BTreeMap<String, (Digest, u64)>,
 }
@@ -153,6 +155,7 @@ impl Release {
             codename: text("Codename"),
             valid_until,
             by_hash: fields.get("Acquire-By-Hash") == Some(&"yes"),
+            architectures: text("Architectures").split_whitespace().map(str::to_owned).collect(),
             files,
         })
     }
@@ -167,6 +170,11 @@ impl Release {
             return Err(Error::Expired { url: url.to_owned() });
         }
         Ok(())
+    }
+
+    /// Whether it says that there is something for an architecture.
+    pub fn is_for(&self, arch: Arch) -> bool {
+        self.architectures.iter().any(|name| name == arch.oci())
     }
 
     /// The hash and size of a file that it lists.

@@ -1,11 +1,10 @@
 //! Finding the archive that has a Python, and getting it.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use url::Url;
 
 use super::error::Error;
@@ -13,8 +12,9 @@ use super::name::ArchiveName;
 use super::source::{ArchiveSource, Place};
 use super::unpack;
 use crate::base::debian::LockedPython;
+use crate::base::download::{self, Failure};
 use crate::model::{Arch, Digest, Platform, PythonMinor};
-use crate::net::{self, BackOff};
+use crate::net;
 use crate::store::{self, Blob, Store};
 
 /// The file that names what is in a directory, with the hashes.
@@ -141,8 +141,7 @@ impl Finder<'_> {
     async fn sums(&self, directory: &Url) -> Result<Vec<(String, Option<Digest>)>, Error> {
         let place = Place::UrlDirectory(directory.clone()).below(SUMS);
         let Place::Url(url) = &place else { return Ok(Vec::new()) };
-        let response = self.client.send_ok(self.client.request(Method::GET, url.clone())).await?;
-        let bytes = self.client.bytes(response, MAX_SUMS).await?;
+        let bytes = download::bytes(self.client, url, MAX_SUMS).await?;
         sums(&String::from_utf8_lossy(&bytes), &place.shown())
     }
 
@@ -193,36 +192,15 @@ impl Finder<'_> {
     }
 
     async fn download(&self, url: &Url, sha256: Option<&Digest>) -> Result<Blob, Error> {
-        let mut back_off = BackOff::default();
-        loop {
-            let error = match self.try_download(url, sha256).await {
-                Err(Error::Net(error @ net::Error::Transport { .. })) => error,
-                other => return other,
-            };
-            match back_off.next_pause(None) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(error.into()),
+        let got = download::into_store((self.client, self.store), url, sha256, MAX_ARCHIVE).await;
+        got.map_err(|failure| match failure {
+            Failure::Net(error) => error.into(),
+            Failure::Store(error) => error.into(),
+            Failure::TooLarge => net::Error::TooLarge { url: net::redacted(url), limit: MAX_ARCHIVE }.into(),
+            Failure::Digest { expected, actual } => {
+                Error::Digest { place: net::redacted(url), expected, actual }
             }
-        }
-    }
-
-    async fn try_download(&self, url: &Url, sha256: Option<&Digest>) -> Result<Blob, Error> {
-        let response = self.client.send_ok(self.client.request(Method::GET, url.clone())).await?;
-        let shown = net::redacted(url);
-        let mut writer = self.store.create_blob()?;
-        let mut stream = response.bytes_stream();
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|source| net::Error::Transport {
-                url: shown.clone(),
-                source: source.without_url(),
-            })?;
-            self.client.counters().add_received(chunk.len() as u64);
-            if writer.len() + chunk.len() as u64 > MAX_ARCHIVE {
-                return Err(net::Error::TooLarge { url: shown, limit: MAX_ARCHIVE }.into());
-            }
-            writer.write_all(&chunk).map_err(store::Error::io("write", writer.path()))?;
-        }
-        writer.finish(sha256).map_err(|error| wrong_digest(error, shown))
+        })
     }
 }
 

@@ -35,43 +35,43 @@ const MAX_PROGRAMS: usize = 5000;
 
 /// What is known of an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Facts {
-    pub minor: PythonMinor,
+pub struct Facts {
+    pub(super) minor: PythonMinor,
     /// The full version, as the interpreter's bytes tell it.
     version: Option<String>,
     /// The number of the processor that the interpreter is for.
-    pub machine: u16,
+    pub(super) machine: u16,
     /// The program that loads it; none if it needs none.
-    pub loader: Option<String>,
+    pub(super) loader: Option<String>,
     /// Libraries that are not in the archive, or would not be found there, each with a file that needs it.
-    pub missing: BTreeMap<String, String>,
+    pub(super) missing: BTreeMap<String, String>,
     /// The newest version of GNU libc's interface that anything needs, and what that is.
-    pub glibc: Option<((u16, u16), String)>,
+    pub(super) glibc: Option<((u16, u16), String)>,
     /// The C library in the archive, if the interpreter uses that.
     libc: Option<Libc>,
     /// Whether the loader is in the archive.
-    pub own_loader: bool,
+    pub(super) own_loader: bool,
 }
 
 impl Facts {
     /// The full version; as the lock has it where the bytes do not tell.
-    pub fn version(&self, locked: &str) -> String {
+    pub(super) fn version(&self, locked: &str) -> String {
         self.version.clone().unwrap_or_else(|| locked.to_owned())
     }
 
     /// Whether it needs no library at all.
-    pub fn is_static(&self) -> bool {
+    pub(super) fn is_static(&self) -> bool {
         self.loader.is_none() && self.missing.is_empty()
     }
 
     /// The C library that it brings along.
-    pub fn own_libc(&self) -> Option<Libc> {
+    pub(super) fn own_libc(&self) -> Option<Libc> {
         self.libc.filter(|_| self.own_loader)
     }
 }
 
 /// The key of an archive's fragment.
-fn key(sha256: &Digest) -> Key {
+pub(super) fn key(sha256: &Digest) -> Key {
     entries_key(&KeyHasher::new(RULES).text(&sha256.to_string()).text(PREFIX).finish())
 }
 

@@ -1,7 +1,7 @@
 //! Facts and conclusions as text.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 
 use pep440_rs::LocalSegment;
 use pep508_rs::PackageName;
@@ -9,7 +9,8 @@ use pubgrub::Term;
 use url::Url;
 
 use super::{Fact, Terms};
-use crate::model::{ArchiveKind, Requirement, Version, VersionOrUrl};
+use crate::index::ReleaseFile;
+use crate::model::{ArchiveKind, PythonMinor, Requirement, Target, Version, VersionOrUrl};
 use crate::resolve::dependencies::active;
 use crate::resolve::facts::Facts;
 use crate::resolve::manifest::shown;
@@ -18,6 +19,10 @@ use crate::resolve::ranges::{VersionSet, versions_of};
 
 /// The most runs of versions that are spelled out.
 const RUNS: usize = 3;
+
+/// The Pythons that are looked at where a version has no wheel for the one that is wanted, and how many versions are.
+const PYTHONS: RangeInclusive<u8> = 7..=20;
+const RECENT: usize = 10;
 
 /// Puts facts into words, in terms of the versions that exist and of the requirements as they were written.
 pub(super) struct Words<'f> {
@@ -145,13 +150,39 @@ impl<'f> Words<'f> {
             sdist.map(|file| file.archive.file_name.clone())
         });
         let newest = self.newest_usable(name);
+        let python = self.other_pythons(name, versions);
         match sdist {
             Some(sdist) => format!(
-                "require a version of {name} that has a wheel for the target{newest}, or let {sdist} be built: \
+                "require a version of {name} that has a wheel for the target{newest}{python}, or let {sdist} be built: \
                  `--build {name}`, `build = [\"{name}\"]` in [tool.bakehouse], or a wheel of it that you built on an index of yours"
             ),
-            None => format!("require a version of {name} that has a wheel for the target{newest}"),
+            None => format!("require a version of {name} that has a wheel for the target{newest}{python}"),
         }
+    }
+
+    /// For which other Pythons the newest of these versions that has wheels has one.
+    fn other_pythons(&self, name: &PackageName, versions: &VersionSet) -> String {
+        let own = self.facts.manifest.rules.target;
+        let has_wheel = |file: &ReleaseFile, minor: u8| {
+            let target = Target { python: PythonMinor { major: 3, minor }, ..own };
+            matches!(&file.archive.kind, ArchiveKind::Wheel(wheel) if target.wheel_rank(wheel).is_some())
+        };
+        let found = self.facts.known(name).and_then(|candidates| {
+            let known = candidates.versions().iter().rev().filter(|version| versions.contains(version));
+            known.take(RECENT).find_map(|version| {
+                let files = candidates.files(version);
+                let minors = PYTHONS.filter(|&minor| files.iter().any(|file| has_wheel(file, minor)));
+                let minors: Vec<u8> = minors.collect();
+                Some((version.clone(), *minors.first()?, *minors.last()?))
+            })
+        });
+        let Some((version, first, last)) = found else { return String::new() };
+        let pythons = match (first, last) {
+            _ if first == last => format!("Python 3.{first}"),
+            (first, last) if last == *PYTHONS.end() => format!("Python 3.{first} or newer"),
+            _ => format!("a Python from 3.{first} to 3.{last}"),
+        };
+        format!(", or ask for {pythons}, for which {name} {version} has one (`--python`, `requires-python`)")
     }
 
     fn newest_usable(&self, name: &PackageName) -> String {
