@@ -16,7 +16,7 @@ struct Limit {
 }
 
 /// Up to this size, each inflater has buffers of its own.
-const SMALL: Limit = Limit { packed: 1 << 19, plain: 1 << 20 };
+const SMALL: Limit = Limit { packed: 1 << 20, plain: 2 << 20 };
 /// Up to this one, inflaters share a few, lest memory grows with their number: who finds none free streams.
 const LARGE: Limit = Limit { packed: 9 << 20, plain: 25 << 20 };
 /// How many there are of these.
