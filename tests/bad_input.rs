@@ -126,6 +126,41 @@ fn a_wheel_whose_hash_differs_is_refused() {
 }
 
 #[test]
+fn a_wheel_that_says_something_else_than_the_index_did_is_refused() {
+    let head = "Metadata-Version: 2.1\nName: alpha\nVersion: 1.0\n";
+    for (wheel, stated, words) in [
+        ("Requires-Dist: beta", "", ["Requires-Dist", "nothing", "`beta`"]),
+        ("Requires-Dist: beta<2", "Requires-Dist: beta", ["Requires-Dist", "`beta`", "`beta<2`"]),
+        ("", "Requires-Dist: beta ; extra == 'x'", ["Requires-Dist", "`beta ; extra == 'x'`", "nothing"]),
+        ("Requires-Python: >=3.8", "Requires-Python: >=3.9", ["Requires-Python", "`>=3.9`", "`>=3.8`"]),
+        ("Provides-Extra: x", "", ["Provides-Extra", "nothing", "`x`"]),
+    ] {
+        let mut world = World::plain(&["alpha"]);
+        world.publish(WheelBuilder::new("beta", "1.0").build());
+        let builder = WheelBuilder::new("alpha", "1.0");
+        let alpha = if wheel.is_empty() { builder } else { builder.metadata(wheel) }.build();
+        let (name, sha256) = (alpha.file_name.clone(), alpha.digest().hex());
+        world.publish(alpha);
+        let link =
+            format!("<a href=\"/files/{name}#sha256={sha256}\" data-core-metadata=\"true\">{name}</a>");
+        let page = format!("<!DOCTYPE html><html><body>{link}</body></html>");
+        world.index.page("/simple/alpha/", "text/html", page);
+        world.index.file(&format!("/files/{name}.metadata"), format!("{head}{stated}\n").into_bytes());
+        // Nobody reads the wheel to lock it.
+        world.succeed(&["lock"]);
+        let words = [&[name.as_str()], &words[..]].concat();
+        world.fail(&["build"], 30, &words);
+        // The same where the wheel is there already.
+        world.fail(&["build"], 30, &words);
+        // What says the same in other words is no other thing.
+        let same = format!("{head}{wheel}\nSummary: another\n");
+        world.index.file(&format!("/files/{name}.metadata"), same.into_bytes());
+        fs::remove_dir_all(world.path("store")).unwrap();
+        world.succeed(&["build", "--upgrade"]);
+    }
+}
+
+#[test]
 fn no_wheel_for_the_target_names_the_sdist() {
     let world = sound();
     let page = "<a href=\"/files/alpha-2.0.tar.gz#sha256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\">alpha-2.0.tar.gz</a>";

@@ -5,11 +5,12 @@
 mod foo_index;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bakehouse::index::{CoreMetadata, DEFAULT_INDEX_URL, Error, Index, Settings};
 use bakehouse::model::{ArchiveKind, Digest, ExitCode};
 use bakehouse::net::Client;
-use foo_index::http::{Response, Server};
+use foo_index::http::{Request, Response, Server};
 use foo_index::wheels::{self, metadata, wheel};
 use foo_index::*;
 use url::Url;
@@ -29,7 +30,7 @@ async fn json_tells_everything_about_a_file() {
     assert_eq!((file.archive.size, file.archive.sha256), (Some(7), Some(Digest::of(b"x"))));
     assert_eq!(file.requires_python.unwrap().to_string(), ">=3.8");
     assert_eq!(file.yanked.as_deref(), Some("broken"));
-    assert_eq!(file.upload_time.as_deref(), Some("2024-01-02T03:04:05.6Z"));
+    assert_eq!(file.upload_time, Some("2024-01-02T03:04:05.6Z".parse().unwrap()));
     assert_eq!(file.core_metadata, CoreMetadata::Offered);
     let accept = server.requests()[0].header("accept").unwrap().to_owned();
     assert!(accept.starts_with(JSON) && accept.contains("text/html;q="), "{accept}");
@@ -171,6 +172,30 @@ async fn a_page_without_end_ends() {
     let error = setup.online(&server).releases(&foo()).await.unwrap_err();
     assert!(error.to_string().contains("larger than"), "{error}");
     assert_eq!(error.exit_code(), ExitCode::Index);
+}
+
+/// A byte every now and then is never silence, so that no time-out between bytes ends it.
+#[tokio::test]
+#[ignore = "takes a minute"]
+async fn an_answer_that_trickles_ends() {
+    let server = server_with_foo();
+    let trickle = |_: &Request| Response::ok(JSON, *b" ").trickling(Duration::from_millis(500));
+    server.route("/simple/bar/", trickle);
+    server.route(&format!("{WHEEL_PATH}.metadata"), trickle);
+    list_foo(&server, Digest::of(b"any"), r#", "core-metadata": true"#);
+    let setup = Setup::new();
+    let index = setup.online(&server);
+    let (bar, file) = ("bar".parse().unwrap(), file_of_foo(&index).await);
+    let started = Instant::now();
+    let (page, metadata) = tokio::join!(index.releases(&bar), index.metadata(&file));
+    for error in [page.unwrap_err(), metadata.unwrap_err()] {
+        assert!(error.to_string().contains("too slowly"), "{error}");
+        assert_eq!(error.exit_code(), ExitCode::Index);
+        assert!(!error.is_unusable_file(), "another version would be as slow");
+    }
+    // Far from what the answer would take, on any machine; and it is not asked for again.
+    assert!(started.elapsed() < Duration::from_secs(600));
+    assert_eq!(server.requests_to("/simple/bar/").len(), 1);
 }
 
 #[tokio::test]

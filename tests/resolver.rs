@@ -520,3 +520,34 @@ fn what_is_installed_needs_no_index() {
     let newer = Ask::of(&["private>1"]).with_installed("private", "1", "");
     assert!(newer.error(&index).to_string().contains("private"), "{}", newer.error(&index));
 }
+
+/// Whoever fetches ahead must know what comes next: also where it is the versions of an extra, or pre-releases.
+#[test]
+fn what_is_tried_in_a_row_is_announced_with_what_it_brings_along() {
+    for (requirement, is_extra, suffix) in [("x", false, ""), ("x[e]", true, ""), ("x", false, "rc1")] {
+        let mut index = MemoryIndex::of(&[("base 1", &[]), ("y 1", &["base==1"])]);
+        for version in 2..60 {
+            index.add("base", &version.to_string(), Release::default());
+            // Decided before what does not fit, and different each time.
+            index.add(
+                "y",
+                &version.to_string(),
+                Release { requires: vec!["base>1".to_owned()], ..Release::default() },
+            );
+        }
+        for version in 1..60 {
+            let requires = vec![format!("y=={version}")];
+            let (requires, extras) = match is_extra {
+                true => (Vec::new(), BTreeMap::from([("e".to_owned(), requires)])),
+                false => (requires, BTreeMap::new()),
+            };
+            let release = Release { requires, extras, ..Release::default() };
+            index.add("x", &format!("{version}{suffix}"), release);
+        }
+        let pins = Ask::of(&[requirement, "base==1"]).pins(&index);
+        assert_eq!(pins, ["base==1".to_owned(), format!("x==1{suffix}"), "y==1".to_owned()]);
+        let (asked, late) = (index.asked.lock().unwrap(), index.late.lock().unwrap());
+        assert!(asked.len() > 100, "{} were asked for", asked.len());
+        assert!(late.len() < 12, "{requirement}: {late:?}");
+    }
+}

@@ -137,24 +137,22 @@ fn pip_and_uv_install_from_the_lock() {
         );
         String::from_utf8(output.stdout).unwrap()
     };
+    // pip stands apart from what it installs into, which is empty.
+    run("uv", &["venv", "--quiet", "--python", python(), "pip"]);
+    run("uv", &["pip", "install", "--quiet", "--python", "pip", "pip>=26"]);
+    let pip = directory.path().join("pip/bin/pip").to_string_lossy().into_owned();
     for (environment, install) in [
         ("for-uv-sync", &["uv", "pip", "sync", "--python", "for-uv-sync", "pylock.toml"][..]),
         ("for-uv", &["uv", "pip", "install", "--python", "for-uv", "-r", "pylock.toml"][..]),
-        ("for-pip", &["pip/bin/pip", "--python", "for-pip", "install", "-r", "pylock.toml"][..]),
+        ("for-pip", &["pip", "--python", "for-pip", "install", "-r", "pylock.toml"][..]),
     ] {
         run("uv", &["venv", "--quiet", "--python", python(), environment]);
-        if environment == "for-pip" {
-            run("uv", &["venv", "--quiet", "--python", python(), "pip"]);
-            run("uv", &["pip", "install", "--quiet", "--python", "pip", "pip>=26"]);
-        }
-        let program = if install[0] == "uv" {
-            "uv".to_owned()
-        } else {
-            directory.path().join(install[0]).to_string_lossy().into_owned()
-        };
-        run(&program, &install[1..]);
+        let empty = run("uv", &["pip", "list", "--format", "freeze", "--python", environment]);
+        assert_eq!(empty, "", "{environment}");
+        run(if install[0] == "uv" { "uv" } else { &pip }, &install[1..]);
         let frozen = run("uv", &["pip", "list", "--format", "freeze", "--python", environment]);
         assert_eq!(frozen.lines().collect::<Vec<_>>(), expected, "{environment}");
         run("uv", &["pip", "check", "--python", environment]);
+        run(&pip, &["--python", environment, "check"]);
     }
 }

@@ -115,6 +115,30 @@ fn what_does_not_go_together_keeps_no_component_from_its_lock() {
 }
 
 #[test]
+fn an_unchanged_project_is_checked_without_asking_anybody() {
+    let world = world();
+    let arm_libc = ("usr/lib/aarch64-linux-gnu/libc.so.6", LIBC.1, LIBC.2);
+    write_index_layout(&world.path("base"), &[("amd64", &[PYTHON, LIBC]), ("arm64", &[PYTHON, arm_libc])]);
+    let platforms = ["--platform", "linux/amd64,linux/arm64"];
+    world.succeed(&[&["lock"][..], &platforms].concat());
+    world.index.clear();
+    let elsewhere = world.path("elsewhere").to_string_lossy().into_owned();
+    // With the store that it was locked with, once more when that knows it as checked, and on another machine.
+    for store in [&[][..], &[], &["--cache-dir", &elsewhere]] {
+        let report = world.succeed(&[&["lock", "--check"][..], &platforms, store].concat());
+        let locks = report["locks"].as_array().unwrap();
+        assert_eq!(locks.len(), 2);
+        assert!(locks.iter().all(|lock| lock["status"] == "fresh"), "{locks:?}");
+        assert_eq!(report["transfer"]["indexRequests"], 0);
+        assert_eq!(report["transfer"]["registryRequests"], 0);
+    }
+    // Nor does it take an index to see that one is stale.
+    deployment(&world, "api", "lib<2\n");
+    world.fail(&[&["lock", "--check"][..], &platforms].concat(), 12, &["deployments/api/pylock.toml"]);
+    assert!(world.index.requests().is_empty());
+}
+
+#[test]
 fn components_and_platforms_ask_once_for_each_fact() {
     let mut world = world();
     for name in ["job", "cron"] {

@@ -344,7 +344,11 @@ impl Assembly {
                 let _running = context.clocks.download.start();
                 context.event(Event::Downloading(file_name));
                 match &wheel.pin.built {
-                    None => context.index.fetch(&wheel.pin.archive).await?,
+                    None => {
+                        let blob = context.index.fetch(&wheel.pin.archive).await?;
+                        context.index.confirm(&wheel.pin.archive, &blob).await?;
+                        blob
+                    }
                     Some(built) => context.builders.for_target(wheel.target).locked(wheel.pin, built).await?,
                 }
             };

@@ -182,7 +182,11 @@ async fn one(
     let status = if !writes {
         if old == locks { LockStatus::Unchanged } else { LockStatus::Written }
     } else {
-        match lock::write_all(&path, &locks)? {
+        // Writing waits for the disk; others are resolved meanwhile.
+        let write = move || (lock::write_all(&path, &locks), locks);
+        let (written, kept) = tokio::task::spawn_blocking(write).await.map_err(Error::Worker)?;
+        locks = kept;
+        match written? {
             lock::Written::Written => LockStatus::Written,
             lock::Written::Unchanged => LockStatus::Unchanged,
         }

@@ -37,7 +37,7 @@ pub fn default_index_url() -> Url {
 }
 
 /// The most speculative requests under way at once; what someone waits for is not held up by them.
-const SPECULATION: usize = 24;
+const SPECULATION: usize = 40;
 
 /// What went over the network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,6 +127,11 @@ impl Index {
         self.0.releases.get(name.clone(), work).await
     }
 
+    /// The releases of a project, where this run knows them already.
+    pub fn known_releases(&self, name: &PackageName) -> Option<Arc<Releases>> {
+        self.0.releases.known(name)?.ok()
+    }
+
     /// What the indexes have of a project, in their order; by the default strategy only what the first has that has it.
     async fn on_indexes(&self, name: &PackageName, asked: &[Source]) -> Result<Vec<Arc<Releases>>, Error> {
         let this = &*self.0;
@@ -173,7 +178,13 @@ impl Index {
     /// whichever is the least that works.
     pub async fn metadata(&self, file: &ReleaseFile) -> Result<Arc<Metadata>, Error> {
         let key = probe::metadata_key(&file.archive);
-        self.0.metadata.get(key, probe::metadata(self, file, &key)).await
+        // What fetches is large, and seldom needed twice.
+        self.0.metadata.get(key, Box::pin(probe::metadata(self, file, &key))).await
+    }
+
+    /// What is known of the metadata of a file already, in this run.
+    pub fn known_metadata(&self, file: &ReleaseFile) -> Option<Result<Arc<Metadata>, Error>> {
+        self.0.metadata.known(&probe::metadata_key(&file.archive))
     }
 
     /// The wheel behind a direct URL (`https`, `http` or `file`) that a requirement of `name` gives: downloaded, hashed
@@ -222,6 +233,11 @@ impl Index {
             }
         };
         self.0.downloads.get(sha256, work).await
+    }
+
+    /// Checks that a wheel's own metadata, now that its bytes are there, is what was known of it before.
+    pub async fn confirm(&self, archive: &Archive, blob: &Blob) -> Result<(), Error> {
+        probe::confirm(self, archive, blob).await
     }
 
     /// Asks for the releases of a project in the background, in the hope that they will be needed. Abort it when they are

@@ -89,6 +89,18 @@ pub enum Error {
         /// The one that is there.
         found: String,
     },
+    /// The wheel says something else of itself than the metadata by which it was chosen.
+    #[error("the metadata of `{file}` is not what its index said: {field} is {found}, not {expected}")]
+    MetadataDiffers {
+        /// The file name.
+        file: String,
+        /// The field.
+        field: &'static str,
+        /// What the index said.
+        expected: String,
+        /// What the wheel says.
+        found: String,
+    },
     /// The archive is not a sound wheel.
     #[error("`{file}` is not a sound wheel: {reason}")]
     Archive {
@@ -152,6 +164,7 @@ impl Error {
             Self::DirectUrl { .. } => ExitCode::Project,
             Self::Sources { code, .. } => *code,
             Self::Disagrees { .. }
+            | Self::MetadataDiffers { .. }
             | Self::Archive { .. }
             | Self::NoHash { .. }
             | Self::HashMismatch { .. }
@@ -187,6 +200,9 @@ impl Error {
             Self::Sources { hint, .. } => return hint.clone(),
             Self::NoHash { file } => {
                 format!("what is not hashed is not installed: take `{file}` from an index that gives hashes")
+            }
+            Self::MetadataDiffers { .. } => {
+                "what was locked rests on what the index said: pin another version, and tell who runs the index".to_owned()
             }
             Self::HashMismatch { .. } | Self::SizeMismatch { .. } => {
                 "the file was changed on the way or at its source: do not use it before it is clear why".to_owned()

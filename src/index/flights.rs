@@ -29,4 +29,10 @@ impl<K: Eq + Hash, V: Clone> Flights<K, V> {
         };
         cell.get_or_init(|| work).await.clone()
     }
+
+    /// The answer for `key`, if it is there already.
+    pub(super) fn known(&self, key: &K) -> Option<Result<V, Error>> {
+        let cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cells.get(key)?.get().cloned()
+    }
 }

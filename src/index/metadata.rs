@@ -1,7 +1,7 @@
 //! What a distribution says about itself: the core metadata of its `METADATA` file.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -92,6 +92,28 @@ impl Metadata {
             },
             // A name that no requirement can ask for is of no use to anyone.
             provides_extras: headers.provides_extras.iter().filter_map(|extra| extra.parse().ok()).collect(),
+        })
+    }
+
+    /// The first field in which another reading of the same distribution's metadata says something else, with what it is here
+    /// and there.
+    pub(super) fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let python = |metadata: &Self| metadata.requires_python.as_ref().map(ToString::to_string);
+        fn texts<T: ToString>(all: &[T]) -> BTreeSet<String> {
+            all.iter().map(ToString::to_string).collect()
+        }
+        let fields = [
+            ("Requires-Dist", texts(&self.requires_dist), texts(&other.requires_dist)),
+            ("Requires-Python", python(self).into_iter().collect(), python(other).into_iter().collect()),
+            ("Provides-Extra", texts(&self.provides_extras), texts(&other.provides_extras)),
+        ];
+        fields.into_iter().find(|(_, here, there)| here != there).map(|(field, here, there)| {
+            let only = |these: &BTreeSet<String>, those: &BTreeSet<String>| {
+                let only: Vec<String> =
+                    these.difference(those).map(|text| format!("`{}`", clipped(text))).collect();
+                if only.is_empty() { "nothing".to_owned() } else { only.join(", ") }
+            };
+            (field, only(&here, &there), only(&there, &here))
         })
     }
 

@@ -28,7 +28,7 @@ use url::Url;
 use super::lenient;
 use super::releases::{CoreMetadata, Files, ReleaseFile, Releases};
 use super::typed::{Reader, put_number, put_specifiers, put_text, put_version};
-use crate::model::{Archive, ArchiveKind, Digest, WheelName};
+use crate::model::{Archive, ArchiveKind, Digest, Timestamp, WheelName};
 
 const SHA256: u8 = 1;
 const SIZE: u8 = 2;
@@ -321,7 +321,7 @@ impl Packed {
             None
         };
         let yanked = if has(YANKED) { Some(reader.text()?.to_owned()) } else { None };
-        let upload_time = if has(UPLOAD_TIME) { Some(reader.text()?.to_owned()) } else { None };
+        let upload_time = if has(UPLOAD_TIME) { Timestamp::from_rfc3339(reader.text()?) } else { None };
         let core_metadata = match (has(CORE_METADATA), has(CORE_METADATA_HASH)) {
             (true, true) => CoreMetadata::Hashed(reader.digest()?),
             (true, false) => CoreMetadata::Offered,
@@ -498,7 +498,7 @@ mod tests {
         assert_eq!(first.archive.url.as_str(), file.url);
         assert_eq!(first.requires_python, ">=3.8".parse().ok());
         assert_eq!(first.yanked.as_deref(), file.yanked.as_deref());
-        assert_eq!(first.upload_time.as_deref(), file.upload_time.as_deref());
+        assert_eq!(first.upload_time, file.upload_time.as_deref().and_then(Timestamp::from_rfc3339));
         assert_eq!(first.core_metadata, file.core_metadata);
         assert_eq!(first.version.to_string(), "1.0.0");
         assert_eq!(second.version.to_string(), "1.0");

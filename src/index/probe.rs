@@ -1,6 +1,6 @@
 //! The metadata of one wheel, by the least that has to be transferred.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use super::metadata::{Memo, Metadata};
 use super::page::{sha256_of_fragment, strip_credentials};
 use super::releases::{CoreMetadata, ReleaseFile};
 use super::sources::is_sdist;
-use super::tail::{self, Step, Window};
+use super::tail::{self, Reach, Step, Window};
 use super::web::{self, ranged};
 use super::{Error, Index};
 use crate::model::{Archive, ArchiveKind, Digest, Key, KeyHasher, WheelName};
@@ -34,17 +34,32 @@ const MOST_RANGES: usize = 6;
 /// The end of an archive of unknown size that is read first.
 const BLIND_TAIL: u64 = 64 << 10;
 
-/// Servers that do not answer range requests, as far as is known.
+/// What this run has learned about reading the ends of archives.
 #[derive(Debug, Default)]
-pub(super) struct Ranges(Mutex<HashSet<url::Origin>>);
+pub(super) struct Ranges {
+    /// Servers that do not answer range requests.
+    refused: Mutex<HashSet<url::Origin>>,
+    /// How far before the end of a project's archive its metadata began. Its other versions look alike.
+    reaches: Mutex<HashMap<PackageName, Reach>>,
+}
 
 impl Ranges {
     fn are_refused_by(&self, url: &Url) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&url.origin())
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&url.origin())
     }
 
     fn refuse(&self, url: &Url) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(url.origin());
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(url.origin());
+    }
+
+    /// What to read first of an archive of a project.
+    fn first(&self, name: &PackageName, total: u64) -> Range<u64> {
+        let reaches = self.reaches.lock().unwrap_or_else(PoisonError::into_inner);
+        tail::first_range(total, reaches.get(name).copied())
+    }
+
+    fn learn(&self, name: &PackageName, reach: Reach) {
+        self.reaches.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), reach);
     }
 }
 
@@ -152,7 +167,7 @@ async fn from_ranges(index: &Index, archive: &Archive, wheel: &WheelName) -> Res
     }
     let mut windows: Vec<Window> = Vec::new();
     let mut total = archive.size;
-    let mut wanted = total.map(tail::first_range);
+    let mut wanted = total.map(|total| index.ranges().first(&wheel.name, total));
     for _ in 0..MOST_RANGES {
         let request = || {
             let request = web.get(&web.index, url).header(ACCEPT_ENCODING, "identity");
@@ -186,7 +201,10 @@ async fn from_ranges(index: &Index, archive: &Archive, wheel: &WheelName) -> Res
         total = Some(found_total);
         tail::add(&mut windows, Window { start: range.start, bytes: answer.body });
         match tail::metadata(found_total, &windows, wheel) {
-            Ok(Step::Found(bytes)) => return Ok(Some(bytes)),
+            Ok(Step::Found { bytes, offset }) => {
+                index.ranges().learn(&wheel.name, Reach { total: found_total, len: found_total - offset });
+                return Ok(Some(bytes));
+            }
             Ok(Step::Need(range)) => wanted = Some(range),
             Err(reason) => return Err(unsound(wheel, reason)),
         }
@@ -201,7 +219,7 @@ async fn from_blob(blob: Blob, wheel: WheelName) -> Result<Vec<u8>, Error> {
         let mut windows = Vec::new();
         for _ in 0..=MOST_RANGES {
             match tail::metadata(blob.size(), &windows, &wheel).map_err(|reason| unsound(&wheel, reason))? {
-                Step::Found(bytes) => return Ok(bytes),
+                Step::Found { bytes, .. } => return Ok(bytes),
                 Step::Need(range) => {
                     let window = read_range(&mut file, range);
                     tail::add(&mut windows, window.map_err(store::Error::io("read", blob.path()))?);
@@ -222,6 +240,25 @@ fn read_range(file: &mut std::fs::File, range: Range<u64>) -> std::io::Result<Wi
 
 fn unsound(wheel: &WheelName, reason: String) -> Error {
     Error::Archive { file: wheel.file_name().to_owned(), reason }
+}
+
+/// Checks that a wheel says of itself what the metadata said that this store has of it: that may have been read without the
+/// wheel, and a resolution relied on it.
+pub(super) async fn confirm(index: &Index, archive: &Archive, blob: &Blob) -> Result<(), Error> {
+    let ArchiveKind::Wheel(wheel) = &archive.kind else { return Ok(()) };
+    let record = index.store().read(METADATA, &metadata_key(archive))?;
+    let Some(known) = record.and_then(|bytes| Metadata::from_record(&bytes, index.memo())) else {
+        return Ok(());
+    };
+    let bytes = from_blob(blob.clone(), wheel.clone()).await?;
+    let own = understood(&bytes, wheel, index.memo())?;
+    match known.difference(&own) {
+        None => Ok(()),
+        Some((field, expected, found)) => {
+            let file = wheel.file_name().to_owned();
+            Err(Error::MetadataDiffers { file, field, expected, found })
+        }
+    }
 }
 
 /// The wheel behind a direct URL, in the store, and its metadata.

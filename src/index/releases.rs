@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::packed::Packed;
-use crate::model::{Archive, Digest};
+use crate::model::{Archive, Digest, Timestamp};
 
 /// All releases of one project on one index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,8 +107,8 @@ pub struct ReleaseFile {
     pub requires_python: Option<VersionSpecifiers>,
     /// Why it was yanked, if it was; the reason may be empty.
     pub yanked: Option<String>,
-    /// When it was uploaded (RFC 3339), where the index tells.
-    pub upload_time: Option<String>,
+    /// When it was uploaded, where the index tells.
+    pub upload_time: Option<Timestamp>,
     /// Whether the index offers the metadata as a file of its own (PEP 658).
     pub core_metadata: CoreMetadata,
 }

@@ -17,6 +17,9 @@ const LARGEST_DIRECTORY: u64 = 16 << 20;
 /// The largest `METADATA` that is read.
 pub(super) const LARGEST_METADATA: u64 = 16 << 20;
 
+/// The most that is read at once because another version was like that.
+const LONGEST_REACH: u64 = 2 << 20;
+
 const END_LEN: usize = 22;
 const END64_LOCATOR_LEN: usize = 20;
 const END64_LEN: usize = 56;
@@ -34,8 +37,8 @@ pub(super) struct Window {
 /// What [`metadata`] comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The content of `METADATA`.
-    Found(Vec<u8>),
+    /// The content of `METADATA`, and where in the archive its entry begins.
+    Found { bytes: Vec<u8>, offset: u64 },
     /// These bytes are needed as well.
     Need(Range<u64>),
 }
@@ -52,10 +55,23 @@ impl From<&str> for Stop {
     }
 }
 
+/// How far before the end of an archive of `total` bytes its metadata began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    pub(super) total: u64,
+    pub(super) len: u64,
+}
+
 /// How much of the end of an archive is worth reading first. What it takes to have the directory and `METADATA` grows
-/// about with the square root of the archive: of 138 popular wheels this was enough for 107, and one range more for 21.
-pub(super) fn first_range(total: u64) -> Range<u64> {
-    let len = (total.isqrt() * 56).clamp(16 << 10, 256 << 10);
+/// about with the square root of the archive: for most popular wheels this is enough, for most others one range more.
+/// Where another version of the same project is `known`, its reach tells more, if it is not most of the archive.
+pub(super) fn first_range(total: u64, known: Option<Reach>) -> Range<u64> {
+    let usual = (total.isqrt() * 72).clamp(16 << 10, 320 << 10);
+    let alike = known.map(|known| known.len * total.isqrt() / known.total.isqrt().max(1));
+    let len = match alike {
+        Some(alike) if alike <= LONGEST_REACH => (alike + alike / 8).max(16 << 10),
+        _ => usual,
+    };
     total.saturating_sub(len)..total
 }
 
@@ -74,7 +90,7 @@ pub(super) fn add(windows: &mut Vec<Window>, mut new: Window) {
 /// The `METADATA` of `wheel`, an archive of `total` bytes of which `windows` are known. The error says what is wrong.
 pub(super) fn metadata(total: u64, windows: &[Window], wheel: &WheelName) -> Result<Step, String> {
     match (Archive { total, windows }).metadata(wheel) {
-        Ok(bytes) => Ok(Step::Found(bytes)),
+        Ok((bytes, offset)) => Ok(Step::Found { bytes, offset }),
         Err(Stop::Need(range)) => Ok(Step::Need(range)),
         Err(Stop::Bad(reason)) => Err(reason),
     }
@@ -96,7 +112,7 @@ struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    fn metadata(&self, wheel: &WheelName) -> Result<Vec<u8>, Stop> {
+    fn metadata(&self, wheel: &WheelName) -> Result<(Vec<u8>, u64), Stop> {
         let directory = self.directory()?;
         let entry = find(self.slice_within(directory.clone(), &self.around(&directory))?, wheel)?;
         if entry.compressed > LARGEST_METADATA || entry.size > LARGEST_METADATA {
@@ -117,7 +133,7 @@ impl<'a> Archive<'a> {
             return Err("METADATA runs into the directory".into());
         }
         let data = self.slice_within(start..end, &(entry.offset..end))?;
-        inflate(data, &entry)
+        Ok((inflate(data, &entry)?, entry.offset))
     }
 
     /// The range to ask for where the directory is not known: as far as it is not, and as much before it as `METADATA` and
@@ -136,7 +152,8 @@ impl<'a> Archive<'a> {
             return Err("it is too short for a zip archive".into());
         }
         let ends = self.windows.iter().filter(|w| w.start + w.bytes.len() as u64 == self.total);
-        let tail = ends.max_by_key(|w| w.bytes.len()).ok_or_else(|| Stop::Need(first_range(self.total)))?;
+        let tail =
+            ends.max_by_key(|w| w.bytes.len()).ok_or_else(|| Stop::Need(first_range(self.total, None)))?;
         let end = (0..=tail.bytes.len().saturating_sub(END_LEN)).rev().find(|&at| {
             let record = &tail.bytes[at..];
             record.starts_with(b"PK\x05\x06")
@@ -316,7 +333,7 @@ mod tests {
         let mut windows = Vec::new();
         for count in 0..10 {
             match metadata(bytes.len() as u64, &windows, &name())? {
-                Step::Found(found) => return Ok((found, count)),
+                Step::Found { bytes: found, .. } => return Ok((found, count)),
                 Step::Need(range) => {
                     let (from, to) = (range.start as usize, range.end as usize);
                     add(&mut windows, Window { start: range.start, bytes: bytes[from..to].to_vec() });
@@ -354,6 +371,22 @@ mod tests {
         }
         let bytes = zip.stored("foo_bar-1.0.dist-info/METADATA", b"hello").finish();
         assert_eq!(read(&bytes), Ok((b"hello".to_vec(), 2)));
+    }
+
+    #[test]
+    fn another_version_tells_how_far_to_reach() {
+        let known = |total, len| Some(Reach { total, len });
+        let len = |total, known| {
+            let range = first_range(total, known);
+            range.end - range.start
+        };
+        assert_eq!(len(1_000_000, None), 72_000);
+        assert_eq!(len(1_000_000, known(1_000_000, 80_000)), 90_000);
+        assert_eq!(len(1_000_000, known(4_000_000, 80_000)), 45_000);
+        // What is read is never less than what costs nothing, nor half an archive because its metadata stands first.
+        assert_eq!(len(1_000_000, known(1_000_000, 900)), 16 << 10);
+        assert_eq!(len(50_000_000, known(50_000_000, 50_000_000)), 320 << 10);
+        assert_eq!(len(10_000, known(0, 0)), 10_000);
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl Timestamp {
         // A leap second counts as the last second of its minute.
         let second = number(second, 2, 60)?.min(59);
         let seconds = days * 86_400 + number(hour, 2, 23)? * 3_600 + number(minute, 2, 59)? * 60 + second;
-        let micros: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
+        let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
+        let micros = digits.fold(0, |micros, digit| micros * 10 + i64::from(digit - b'0'));
         Some(Self((seconds - offset_minutes * 60) * 1_000_000 + micros))
     }
 }

@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest silence in the middle of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most requests under way at once.
-const CONCURRENT_REQUESTS: usize = 50;
+const CONCURRENT_REQUESTS: usize = 64;
 
 /// The hosts that are this machine itself.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";

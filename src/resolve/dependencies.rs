@@ -7,6 +7,7 @@ use url::Url;
 use super::Error;
 use super::facts::Facts;
 use super::manifest::{same_url, shown};
+use super::markers;
 use super::package::{Package, Reason};
 use super::ranges::{VersionSet, versions_of};
 use crate::index::Metadata;
@@ -52,10 +53,10 @@ fn holds(requirement: &Pep508, extra: Option<&ExtraName>, facts: &Facts<'_>) -> 
     match extra {
         // Most requirements have no marker at all.
         _ if requirement.marker.is_true() => extra.is_none(),
-        None => requirement.evaluate_markers(&facts.environment, &[]),
-        Some(extra) => {
-            requirement.evaluate_markers(&facts.environment, std::slice::from_ref(extra))
-                && !requirement.evaluate_markers(&facts.environment, &[])
+        None => markers::holds(&requirement.marker, &facts.environment, None),
+        Some(_) => {
+            markers::holds(&requirement.marker, &facts.environment, extra)
+                && !markers::holds(&requirement.marker, &facts.environment, None)
         }
     }
 }

@@ -63,9 +63,21 @@ impl<'r> Facts<'r> {
         self.urls.get(name)
     }
 
-    /// Whether the releases of a package are known, so that asking for them does not wait.
+    /// The candidates of a package, where asking for them does not wait.
     pub(crate) fn known(&self, name: &PackageName) -> Option<Rc<Candidates>> {
-        self.candidates.borrow().get(name).cloned().flatten()
+        if let Some(known) = self.candidates.borrow().get(name) {
+            return known.clone();
+        }
+        if self.candidates.borrow().len() >= MAX_PACKAGES {
+            return None;
+        }
+        let candidates = Rc::new(self.candidates_of(self.source.known_releases(name)?));
+        self.candidates.borrow_mut().insert(name.clone(), Some(Rc::clone(&candidates)));
+        Some(candidates)
+    }
+
+    fn candidates_of(&self, releases: Arc<Releases>) -> Candidates {
+        Candidates::new(releases, Arc::clone(&self.manifest.rules))
     }
 
     /// The version of a package that is there already, if it may be used.
@@ -88,7 +100,7 @@ impl<'r> Facts<'r> {
             return Err(Error::TooManyPackages { limit: MAX_PACKAGES });
         }
         let found = match self.source.releases(name) {
-            Ok(releases) => Some(Rc::new(Candidates::new(releases, Arc::clone(&self.manifest.rules)))),
+            Ok(releases) => Some(Rc::new(self.candidates_of(releases))),
             Err(Fault::UnknownPackage) => {
                 match self.required_at(name).filter(|_| self.installed(name).is_none()) {
                     Some(origin) => return Err(Error::UnknownPackage { name: name.clone(), origin }),
@@ -239,7 +251,7 @@ impl<'r> Facts<'r> {
                 earlier_index_first: false,
                 versions: BTreeMap::from([(version.clone(), vec![file].into())]),
             };
-            let candidates = Candidates::new(Arc::new(releases), Arc::clone(&self.manifest.rules));
+            let candidates = self.candidates_of(Arc::new(releases));
             self.candidates.get_mut().insert(name.clone(), Some(Rc::new(candidates)));
             let looked = self.checked(&name, &version, metadata);
             self.metadata.get_mut().entry(name.clone()).or_default().insert(version, looked);

@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod facts;
 mod manifest;
+mod markers;
 mod options;
 mod package;
 mod prefetch;

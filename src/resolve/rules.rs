@@ -148,7 +148,7 @@ fn is_readable(file_name: &str) -> bool {
 /// Why a file counts as not there yet, if it does. What does not come from an index has no time of upload.
 fn too_new(releases: &Releases, file: &ReleaseFile, limit: Timestamp) -> Option<Reason> {
     releases.index_of(file)?;
-    match file.upload_time.as_deref().and_then(Timestamp::from_rfc3339) {
+    match file.upload_time {
         Some(time) if time < limit => None,
         Some(_) => Some(Reason::TooNew(limit)),
         None => Some(Reason::NoUploadTime),
@@ -237,11 +237,20 @@ impl Candidates {
 
     /// Up to `count` usable versions of a set, in the order in which they are tried.
     pub(crate) fn first(&self, set: &VersionSet, count: usize) -> Vec<&Version> {
-        let usable = self.positions(set).filter(|&position| {
-            self.verdict(position).is_ok()
-                && (!self.versions[position].any_prerelease() || self.prereleases() == Prereleases::Always)
-        });
-        usable.take(count).map(|position| &self.versions[position]).collect()
+        let usable = |prerelease: Option<bool>| -> Vec<&Version> {
+            let right = self.positions(set).filter(|&position| {
+                prerelease.is_none_or(|prerelease| prerelease == self.versions[position].any_prerelease())
+                    && self.verdict(position).is_ok()
+            });
+            right.take(count).map(|position| &self.versions[position]).collect()
+        };
+        match self.prereleases() {
+            Prereleases::Always => usable(None),
+            Prereleases::Never => usable(Some(false)),
+            Prereleases::IfNecessary => Some(usable(Some(false)))
+                .filter(|stable| !stable.is_empty())
+                .unwrap_or_else(|| usable(Some(true))),
+        }
     }
 
     /// Why none of the versions of a set can be used: each reason with the versions it speaks of, the gaps between them

@@ -58,7 +58,7 @@ impl Solver<'_> {
             self.reorder(&mut state);
             for (package, set) in state.partial_solution.prioritized_packages() {
                 if let Package::Base(name) = &state.package_store[package] {
-                    self.prefetcher.narrowed(&self.facts, name, set);
+                    self.prefetcher.narrowed(&self.facts, package, name, set);
                 }
             }
 
@@ -126,10 +126,11 @@ impl Solver<'_> {
         package: Id<Package>,
         set: &VersionSet,
     ) -> Result<Option<Version>, Error> {
-        let Some(name) = state.package_store[package].name().cloned() else {
+        let node = state.package_store[package].clone();
+        let Some(name) = node.name().cloned() else {
             return Ok(Some(Version::new([0])));
         };
-        let is_extra = state.package_store[package].extra().is_some();
+        let is_extra = node.extra().is_some();
         // An extra and its distribution have one version: one that suits both is worth more than the best for one.
         let both = is_extra.then(|| {
             let base = state.package_store.alloc(Package::Base(name.clone()));
@@ -152,16 +153,17 @@ impl Solver<'_> {
             }
             return Ok(None);
         };
-        if let Some(version) = both.as_ref().and_then(|both| candidates.choose(both)) {
+        if let Some(both) = &both
+            && let Some(version) = candidates.choose(both)
+        {
+            self.prefetcher.trying(&self.facts, state, &node, version, both);
             return Ok(Some(version.clone()));
         }
         if let Some(installed) = installed.filter(|&version| set.contains(version)) {
             return Ok(Some(installed.clone()));
         }
         if let Some(version) = candidates.choose(set) {
-            if !is_extra {
-                self.prefetcher.trying(&self.facts, &name, version, set);
-            }
+            self.prefetcher.trying(&self.facts, state, &node, version, set);
             return Ok(Some(version.clone()));
         }
         let mut rest = set.clone();

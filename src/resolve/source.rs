@@ -44,9 +44,21 @@ pub trait Source: Send + Sync {
         Building::default()
     }
 
+    /// All releases of a package, where they are to be had without waiting.
+    fn known_releases(&self, name: &PackageName) -> Option<Arc<Releases>> {
+        let _ = name;
+        None
+    }
+
     /// Announces that the releases of a package will be wanted, and then the metadata of the file that `choose` names.
     fn expect_releases(&self, name: &PackageName, choose: Choose) {
         let _ = (name, choose);
+    }
+
+    /// The metadata of a file, where it is to be had without waiting.
+    fn known_metadata(&self, file: &ReleaseFile) -> Option<Arc<Metadata>> {
+        let _ = file;
+        None
     }
 
     /// Announces that the metadata of some files will be wanted.
@@ -98,7 +110,8 @@ impl Source for IndexSource {
             // Who allows a build wants to know why it fails; another version is no answer to that.
             return self.runtime.block_on(builder.metadata(file)).map_err(Fault::Failed);
         }
-        self.runtime.block_on(self.index.metadata(file)).map_err(|error| {
+        let known = self.index.known_metadata(file);
+        known.unwrap_or_else(|| self.runtime.block_on(self.index.metadata(file))).map_err(|error| {
             if error.is_unusable_file() || is_gone(&error) {
                 Fault::Unusable(error.to_string())
             } else {
@@ -119,6 +132,10 @@ impl Source for IndexSource {
         self.builder.as_ref().map(|builder| builder.building().clone()).unwrap_or_default()
     }
 
+    fn known_releases(&self, name: &PackageName) -> Option<Arc<Releases>> {
+        self.index.known_releases(name)
+    }
+
     fn expect_releases(&self, name: &PackageName, choose: Choose) {
         let (index, name) = (self.index.clone(), name.clone());
         self.spawn(async move {
@@ -131,11 +148,17 @@ impl Source for IndexSource {
         });
     }
 
+    fn known_metadata(&self, file: &ReleaseFile) -> Option<Arc<Metadata>> {
+        self.index.known_metadata(file)?.ok()
+    }
+
     fn expect_metadata(&self, files: Vec<ReleaseFile>) {
         let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
         guesses.retain(|guess| !guess.is_finished());
         // Nothing is built on a guess.
-        let wheels = files.into_iter().filter(|file| file.archive.kind != ArchiveKind::Sdist);
+        let wheels = files.into_iter().filter(|file| {
+            file.archive.kind != ArchiveKind::Sdist && self.index.known_metadata(file).is_none()
+        });
         guesses.extend(wheels.map(|file| self.index.prefetch_metadata(&self.runtime, file)));
     }
 }

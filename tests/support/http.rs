@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use url::Url;
 
@@ -43,12 +44,20 @@ pub struct Response {
     body: Vec<u8>,
     cut_after: Option<usize>,
     endless: bool,
+    pause: Duration,
 }
 
 impl Response {
     /// An answer with nothing but a status.
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), cut_after: None, endless: false }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            cut_after: None,
+            endless: false,
+            pause: Duration::ZERO,
+        }
     }
 
     /// A body that is all right.
@@ -98,6 +107,11 @@ impl Response {
     pub fn endless(mut self) -> Self {
         self.endless = true;
         self
+    }
+
+    /// The same, with a pause after each time.
+    pub fn trickling(self, pause: Duration) -> Self {
+        Self { pause, ..self.endless() }
     }
 }
 
@@ -252,6 +266,7 @@ fn write_response(mut stream: &TcpStream, request: &Request, response: &Response
             write!(stream, "{:x}\r\n", response.body.len())?;
             stream.write_all(&response.body)?;
             stream.write_all(b"\r\n")?;
+            std::thread::sleep(response.pause);
         }
     }
     head.push_str(&format!("content-length: {}\r\n\r\n", response.body.len()));

@@ -49,6 +49,10 @@ pub struct MemoryIndex {
     direct: BTreeMap<String, String>,
     /// The file names whose metadata was asked for, in order.
     pub asked: Mutex<Vec<String>>,
+    /// Those whose metadata was announced, with the number of those asked for until then.
+    announced: Mutex<BTreeMap<String, usize>>,
+    /// Those that were announced, if at all, only when nothing but they could be asked for next.
+    pub late: Mutex<Vec<String>>,
 }
 
 impl MemoryIndex {
@@ -105,7 +109,7 @@ impl MemoryIndex {
                 archive: archive(file_name),
                 requires_python: requires_python.clone(),
                 yanked: release.yanked.clone(),
-                upload_time: release.uploaded.clone(),
+                upload_time: release.uploaded.as_deref().and_then(bakehouse::model::Timestamp::from_rfc3339),
                 core_metadata: CoreMetadata::Absent,
             }
         });
@@ -150,7 +154,12 @@ impl Source for MemoryIndex {
     }
 
     fn metadata(&self, file: &ReleaseFile) -> Result<Arc<Metadata>, Fault> {
-        self.asked.lock().unwrap().push(file.archive.file_name.clone());
+        let file_name = &file.archive.file_name;
+        let mut asked = self.asked.lock().unwrap();
+        if self.announced.lock().unwrap().get(file_name).is_none_or(|&when| when == asked.len()) {
+            self.late.lock().unwrap().push(file_name.clone());
+        }
+        asked.push(file_name.clone());
         self.metadata[&file.archive.file_name].clone().map_err(Fault::Unusable)
     }
 
@@ -164,8 +173,22 @@ impl Source for MemoryIndex {
     }
 
     fn expect_releases(&self, name: &PackageName, choose: Choose) {
-        if let Some(releases) = self.packages.get(name) {
-            choose(releases);
+        if let Some(file) = self.packages.get(name).and_then(choose) {
+            self.expect_metadata(vec![file]);
+        }
+    }
+
+    fn known_metadata(&self, file: &ReleaseFile) -> Option<Arc<Metadata>> {
+        let file_name = &file.archive.file_name;
+        let is_known = self.announced.lock().unwrap().contains_key(file_name);
+        self.metadata.get(file_name).filter(|_| is_known)?.clone().ok()
+    }
+
+    fn expect_metadata(&self, files: Vec<ReleaseFile>) {
+        let asked = self.asked.lock().unwrap().len();
+        let mut announced = self.announced.lock().unwrap();
+        for file in files {
+            announced.entry(file.archive.file_name).or_insert(asked);
         }
     }
 }
