@@ -31,8 +31,9 @@ mod wheel;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use bakery::World;
+use bakery::{World, run};
 use registry::Registry;
+use serde_json::Value;
 use wheel::WheelBuilder;
 
 const DISTRIBUTIONS: usize = 300;
@@ -50,22 +51,39 @@ fn main() {
         let (world, registry) = (project(size), Registry::start());
         let push = ["--push", &format!("{}/team", registry.address())];
         let started = Instant::now();
-        let built = world.succeed(&[&["build"], &push[..]].concat());
+        // What is written is not held against schemas here: that would be timed, too.
+        let succeed = |arguments: &[&str]| -> Value {
+            let ran = run(&mut world.command(arguments));
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+            ran.report
+        };
+        let built = succeed(&[&["build"], &push[..]].concat());
         assert_eq!(built["images"].as_array().unwrap().len(), size);
         eprintln!("{size} components: everything built once in {:.1} s", started.elapsed().as_secs_f64());
         let plan = || {
-            let planned = world.succeed(&["plan"]);
+            let planned = succeed(&["plan"]);
             assert_eq!(planned["planned"]["layersToBuild"], 0, "{}", planned["planned"]);
         };
         let fresh = || {
             let store = world.path("fresh");
             let arguments = [&["plan", "--cache-dir", store.to_str().unwrap()], &push[..]].concat();
-            let planned = world.succeed(&arguments);
+            let planned = succeed(&arguments);
             assert_eq!(planned["planned"]["downloads"], 0, "{}", planned["planned"]);
             fs::remove_dir_all(store).unwrap();
         };
-        let columns =
-            [median(runs, plan), median(runs, || drop(world.succeed(&["build"]))), median(runs, fresh)];
+        let build = |arguments: &[&str]| {
+            let built = succeed(arguments);
+            assert_eq!(built["transfer"]["distributionBytes"], 0, "{}", built["transfer"]);
+        };
+        let layout = format!("oci:{}", world.path("out").display());
+        let into_layout = ["build", "--output", &layout, "--no-remote-cache"];
+        build(&into_layout);
+        let columns = [
+            median(runs, plan),
+            median(runs, || build(&["build"])),
+            median(runs, || build(&into_layout)),
+            median(runs, fresh),
+        ];
         let cell = |time: Duration| {
             let millis = time.as_secs_f64() * 1000.0;
             format!("{millis:.0} ({:.2})", millis / size as f64)

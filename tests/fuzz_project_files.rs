@@ -76,6 +76,12 @@ const FLOWS: Kind = Kind {
         include_str!("../testdata/projects/seed/flows/trainer/flow.py"),
         include_str!("../testdata/projects/constants/flows/etl/flow.py"),
         include_str!("../testdata/projects/configs/flows/train/flow.py"),
+        include_str!("../testdata/projects/flow-packages-from-functions/flows/rule/flow.py"),
+        include_str!("../testdata/projects/flow-packages-from-functions/flows/rule/helpers.py"),
+        "from metaflow import *\nfrom base import g\nA = {'a': '1'}\ndef f(*names, x='1', **more):\n  out = {}\n  for n in names:\n    \
+         if n in A or not more: out[n] = A.get(n, x)\n    else: continue\n  out.update(g(out), b='2')\n  out |= more\n  return out\n\
+         @pypi_base(**f('a', *A, **g(A)))\nclass F(FlowSpec):\n  @pypi(packages=f('a', x='2', c='3'))\n  @step\n  def start(self): pass\n\
+         \x20 @pypi(packages={k: v for k, v in g(A).items() if k != 'a'})\n  @step\n  def end(self): pass\n",
         "from base import *\nfrom metaflow import *\nA = {'a': '1'}\nB = A | {'b': f'>={V}'}\nclass M:\n  from base import start\n\
          class F(M, Base):\n  c = Config('c', default=os.path.join(os.path.dirname(__file__), 'c.json'))\n  i = IncludeFile('i', default='c.json')\n  @conda(packages=config_expr('c.x'), channels=['y'])\n  \
          @gpu\n  @step\n  def train(self): pass\n  end = start\n",
@@ -131,13 +137,27 @@ const FLOWS: Kind = Kind {
         "@conda_base(python='3.1')\n",
         "partial(pypi, packages=A)",
         "del A\n",
+        "f('a')",
+        "g(A)",
+        "f(*A, **A)",
+        "def f(*a, **b): return {n: A[n] for n in a}\n",
+        "for x in A:\n      ",
+        "for x in A for y in A",
+        "A = A + A\n",
+        "return f(A)\n",
+        "x if x else y",
+        " in ",
+        ".items()",
+        ".split('=')",
+        "','.join(A)",
+        "lambda: f()",
     ],
     beside: &[
         OBPROJECT,
         ("flows/f/c.json", "{\"x\": {\"a\": \"1\"}, \"packages\": {\"b\": \"2\"}}"),
         (
             "flows/f/base.py",
-            "from metaflow import *\nfrom flow import *\nV = '1'\ndef gpu(f): return pypi(packages={'t': V})(f)\n\
+            "from metaflow import *\nfrom flow import *\nV = '1'\ndef g(x): return {**x, 'g': V}\ndef gpu(f): return pypi(packages={'t': V})(f)\n\
                              class Base(FlowSpec):\n  @step\n  def start(self): pass\n",
         ),
     ],

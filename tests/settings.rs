@@ -284,15 +284,19 @@ fn a_user_who_is_not_root_can_write_where_a_task_must() {
     assert!(pax.contains_key("data") && !pax.contains_key("home/bakehouse"), "{pax:?}");
 }
 
+/// A base with a Python and these files.
+fn base_with(world: &World, files: &[(&str, &str, u32)]) -> String {
+    let base = world.path("base-with-files");
+    write_layout(&base, &[&[PYTHON, LIBC], files].concat());
+    format!("oci:{}", base.display())
+}
+
 #[test]
 fn the_base_knows_its_users() {
     let world = world();
-    let base = world.path("with-users");
     let passwd = "root:x:0:0:root:/root:/bin/sh\nbaker:x:1500:1501:Baker:/home/baker:/bin/sh\n\
                   ghost:x:1600:1600::/nonexistent:/bin/false\nodd line\n";
-    let files = [PYTHON, LIBC, ("etc/passwd", passwd, 0o644), ("home/baker/.profile", "\x7fELF", 0o755)];
-    write_layout(&base, &files);
-    let base = format!("oci:{}", base.display());
+    let base = base_with(&world, &[("etc/passwd", passwd, 0o644), ("home/baker/.profile", "\x7fELF", 0o755)]);
     let (layout, report) = build(&world, &["-c", "etl", "--base", &base, "--user", "baker"]);
     let found = owned(&layout, &report);
     assert_eq!(found["app/flows/etl"], "775 1500:1501");
@@ -309,15 +313,11 @@ fn the_base_knows_its_users() {
 #[test]
 fn a_group_may_be_named_as_the_base_names_it() {
     let world = world();
-    let base = world.path("with-groups");
     let files = [
-        PYTHON,
-        LIBC,
         ("etc/passwd", "baker:x:1500:1501:Baker:/:/bin/sh\n", 0o644),
         ("etc/group", "root:x:0:\nstaff:x:50:baker\nodd\n", 0o644),
     ];
-    write_layout(&base, &files);
-    let base = format!("oci:{}", base.display());
+    let base = base_with(&world, &files);
     for (user, owner) in [
         ("baker", "1500:1501"),
         ("baker:staff", "1500:50"),

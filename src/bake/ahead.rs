@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::assemble::{group_key, groups, stored, wheels};
+use super::assemble::{Spread, group_key, stored};
 use super::context::Context;
-use super::images::DISTRIBUTION_LAYERS;
 use super::{Error, Freshness, Goal, locks};
 use crate::lock::Lock;
 use crate::model::{Archive, Digest};
@@ -41,11 +40,10 @@ pub async fn fetch(context: &Context<'_>, components: &[&Component]) {
 
 /// The archives that neither the store nor the registry makes superfluous, the largest first.
 async fn wanted(context: &Context<'_>, lock: &Lock) -> Result<Vec<Archive>, Error> {
-    let wheels = wheels(lock, context.options.compression)?;
+    // Only an image with very many layers below has fewer.
+    let Spread { wheels, groups, .. } = Spread::new(lock, context.options.compression, usize::MAX)?;
     let stored = stored(context, &wheels)?;
     let known = |sha256: &Digest, size| context.store.blob(sha256, size).is_some();
-    // Only an image with very many layers below has fewer.
-    let groups = groups(&wheels, DISTRIBUTION_LAYERS);
     let missing = groups.iter().filter(|group| !group.iter().all(|&i| stored[i]));
     let asked = missing.map(|group| {
         let key = group_key(&wheels, group);

@@ -52,7 +52,8 @@ impl<K: Eq + Hash, V: Clone> Once<K, V> {
 pub struct Assembly {
     fragments: Once<Key, (Arc<Fragment>, LayerOrigin)>,
     layers: Once<Key, (Arc<Layer>, LayerOrigin)>,
-    environments: Once<Key, Arc<Environment>>,
+    /// By the layers that they may take, too: some could not have the layers of others.
+    environments: Once<(Key, usize), Arc<Environment>>,
 }
 
 /// One wheel of a lock, ready to be made into a fragment.
@@ -82,15 +83,44 @@ pub fn wheels(lock: &Lock, compression: Compression) -> Result<Vec<Wheel<'_>>, E
         .collect()
 }
 
-/// The groups of wheels that share a layer, by the lock alone.
-pub fn groups<'l>(wheels: &[Wheel<'l>], budget: usize) -> Vec<Vec<usize>> {
-    let item = |wheel: &Wheel<'l>| {
+/// The most layers that the distributions of an environment are spread over, but for those that collide.
+const SPREAD: usize = 24;
+
+/// The wheels of an environment, spread over layers by the lock alone.
+pub struct Spread<'l> {
+    pub wheels: Vec<Wheel<'l>>,
+    /// Those that share a layer, unless they collide.
+    pub groups: Vec<Vec<usize>>,
+    /// How many layers there may be, those of colliding wheels included.
+    budget: usize,
+}
+
+impl<'l> Spread<'l> {
+    pub fn new(lock: &'l Lock, compression: Compression, budget: usize) -> Result<Self, Error> {
+        let wheels = wheels(lock, compression)?;
+        let groups = layer::group(&items(&wheels), budget.min(SPREAD));
+        Ok(Self { wheels, groups, budget })
+    }
+
+    /// The keys of the layers, if nothing collides.
+    pub fn keys(&self) -> Vec<Key> {
+        self.groups.iter().map(|group| group_key(&self.wheels, group)).collect()
+    }
+
+    /// The groups when it is known what collides.
+    pub fn part(&self, collisions: &[Collision]) -> Vec<Vec<usize>> {
+        layer::part_colliding(&items(&self.wheels), self.groups.clone(), collisions, self.budget)
+    }
+}
+
+fn items<'w>(wheels: &'w [Wheel<'_>]) -> Vec<layer::Item<'w>> {
+    let item = |wheel: &'w Wheel<'_>| {
         let pure = wheel.name.platform == ["any"];
         // Not every index tells sizes. What has compiled parts is large more often than not.
         let size = wheel.pin.archive.size.unwrap_or(if pure { 0 } else { layer::LARGE });
         layer::Item { name: &wheel.pin.name, size, pure }
     };
-    layer::group(&wheels.iter().map(item).collect::<Vec<_>>(), budget)
+    wheels.iter().map(item).collect()
 }
 
 /// The places of the groups, those with most to do first: so that at the end no processor waits for a large one.
@@ -142,7 +172,7 @@ pub type Remote = HashMap<Key, Arc<Layer>>;
 
 /// What is known of an environment before any of it is made.
 struct Outset<'l> {
-    wheels: Vec<Wheel<'l>>,
+    wheels: &'l [Wheel<'l>],
     /// For each wheel, whether its fragment is in the store.
     stored: Vec<bool>,
     /// The records to ask, unless the store has everything.
@@ -169,27 +199,25 @@ impl Assembly {
         skeleton: Made,
         send: impl AsyncFn(&Made),
     ) -> Result<Arc<Environment>, Error> {
-        let wheels = wheels(lock, context.options.compression)?;
-        let planned = groups(&wheels, budget);
-        let keys: Vec<Key> = planned.iter().map(|group| group_key(&wheels, group)).collect();
-        let key = records::environment_key(&keys, &skeleton.layer.key);
+        let spread = Spread::new(lock, context.options.compression, budget)?;
+        let key = records::environment_key(&spread.keys(), &skeleton.layer.key);
         let make = || async {
-            let made = self.make(context, key, wheels, planned, skeleton, send).await?;
+            let made = self.make(context, key, spread, skeleton, send).await?;
             Ok(Arc::new(made))
         };
-        self.environments.get(key, make).await
+        self.environments.get((key, budget), make).await
     }
 
     async fn make(
         &self,
         context: &Context<'_>,
         key: Key,
-        wheels: Vec<Wheel<'_>>,
-        planned: Vec<Vec<usize>>,
+        spread: Spread<'_>,
         skeleton: Made,
         send: impl AsyncFn(&Made),
     ) -> Result<Environment, Error> {
-        let stored = stored(context, &wheels)?;
+        let wheels = &spread.wheels;
+        let stored = stored(context, wheels)?;
         let whole = stored.iter().all(|&stored| stored);
         let records = context.records.as_ref().filter(|_| !whole);
         let record = match records {
@@ -197,8 +225,7 @@ impl Assembly {
             None => None,
         };
         let record = record.filter(|record| record.layers.last() == Some(&*skeleton.layer));
-        let record = record
-            .and_then(|record| Some((recall(&record, &wheels, &planned, &skeleton.layer.key)?, record)));
+        let record = record.and_then(|record| Some((recall(&record, &spread, &skeleton.layer.key)?, record)));
         let (known, remembered) = match record {
             Some((collisions, record)) => {
                 let layers = record.layers.iter().map(|layer| (layer.key, Arc::new(layer.clone())));
@@ -210,14 +237,13 @@ impl Assembly {
             }
             None => (None, None),
         };
-        let planned = match &known {
-            Some(collisions) => layer::part_colliding(planned, collisions),
-            None => planned,
+        let groups = match &known {
+            Some(collisions) => spread.part(collisions),
+            None => spread.groups.clone(),
         };
         let outset = Outset { wheels, stored, records, remembered };
-        let wheels = &outset.wheels;
 
-        let (groups, with_files) = (&planned, known.is_none());
+        let (groups, with_files) = (&groups, known.is_none());
         let (outset, send) = (&outset, &send);
         let work = by_size(wheels, groups).into_iter().map(|place| async move {
             let (made, files) = self.find_or_make(context, outset, &groups[place], with_files).await?;
@@ -230,15 +256,15 @@ impl Assembly {
         let mut files = vec![Arc::default(); wheels.len()];
         for (place, made, of_members) in try_join_all(work).await? {
             found.insert(place, made);
-            for (&i, of_member) in planned[place].iter().zip(of_members) {
+            for (&i, of_member) in groups[place].iter().zip(of_members) {
                 files[i] = of_member;
             }
         }
         let (layers, collisions) = match known {
-            Some(collisions) => (planned.clone(), collisions),
+            Some(collisions) => (groups.clone(), collisions),
             None => {
                 let collisions = layer::collisions(&files);
-                (layer::part_colliding(planned.clone(), &collisions), collisions)
+                (spread.part(&collisions), collisions)
             }
         };
         let found = &found;
@@ -410,12 +436,8 @@ pub fn group_key(wheels: &[Wheel<'_>], group: &[usize]) -> Key {
 }
 
 /// What collides in an environment, by its record; `None` if the record is not about these wheels.
-pub fn recall(
-    record: &EnvironmentRecord,
-    wheels: &[Wheel<'_>],
-    planned: &[Vec<usize>],
-    skeleton: &Key,
-) -> Option<Vec<Collision>> {
+pub fn recall(record: &EnvironmentRecord, spread: &Spread<'_>, skeleton: &Key) -> Option<Vec<Collision>> {
+    let wheels = &spread.wheels;
     let place = |key: &Key| wheels.iter().position(|wheel| wheel.key == *key);
     let collision = |clash: &Clash| {
         Some(Collision {
@@ -426,7 +448,7 @@ pub fn recall(
         })
     };
     let collisions = record.collisions.iter().map(collision).collect::<Option<Vec<_>>>()?;
-    let groups = layer::part_colliding(planned.to_vec(), &collisions);
+    let groups = spread.part(&collisions);
     let expected = groups.iter().map(|group| group_key(wheels, group)).chain([*skeleton]);
     let right = record.layers.iter().map(|layer| layer.key).eq(expected);
     if !right {

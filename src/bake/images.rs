@@ -27,8 +27,6 @@ use crate::project::{self, Asset};
 /// The layers that an image may have, the base's included. Runtimes stop at 125 to 127; long before that, every layer
 /// costs a pull its share.
 const LAYER_BUDGET: usize = 100;
-/// The most layers that the distributions of an environment are spread over.
-pub const DISTRIBUTION_LAYERS: usize = 24;
 /// Layers besides those of the base and the distributions: the interpreter or the commands of what the base has installed, the
 /// skeleton, shared code, own code.
 const OTHER_LAYERS: usize = 4;
@@ -128,9 +126,9 @@ pub fn foundation<'l>(locked: &'l Locked<'_>) -> Result<(&'l Arc<Base>, &'l Pyth
     locked.unit.base.as_ref().zip(locked.unit.python.as_ref()).ok_or(Error::NoPythonNamed)
 }
 
-/// How many layers the distributions of an environment may take.
+/// How many layers the distributions of an environment may take, those that collide included.
 pub fn distribution_budget(base: &Base) -> usize {
-    LAYER_BUDGET.saturating_sub(base.image.layers().len() + OTHER_LAYERS).clamp(1, DISTRIBUTION_LAYERS)
+    LAYER_BUDGET.saturating_sub(base.image.layers().len() + OTHER_LAYERS).max(1)
 }
 
 /// An image for one platform, delivered.

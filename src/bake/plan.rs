@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 
-use super::assemble::{self, Made, Remote, Wheel, groups, packages, wheels};
+use super::assemble::{self, Made, Remote, Spread, packages};
 use super::context::Context;
 use super::environments::Unit;
 use super::images::{
@@ -166,14 +166,14 @@ async fn distributions(
     skeleton: &Key,
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Expected>, Error> {
-    let wheels = wheels(&locked.lock, context.options.compression)?;
-    let stored = assemble::stored(context, &wheels)?;
-    let planned = groups(&wheels, distribution_budget(base));
-    let (collisions, remote) = known(context, &wheels, &planned, &stored, skeleton).await?;
-    warnings.extend(assemble::warnings(&wheels, &collisions));
-    let groups = layer::part_colliding(planned, &collisions);
+    let spread = Spread::new(&locked.lock, context.options.compression, distribution_budget(base))?;
+    let wheels = &spread.wheels;
+    let stored = assemble::stored(context, wheels)?;
+    let (collisions, remote) = known(context, &spread, &stored, skeleton).await?;
+    warnings.extend(assemble::warnings(wheels, &collisions));
+    let groups = spread.part(&collisions);
     let layers = groups.iter().map(|group| {
-        let key = assemble::group_key(&wheels, group);
+        let key = assemble::group_key(wheels, group);
         let local = group.iter().all(|&i| stored[i]);
         let pins = || group.iter().map(|&i| wheels[i].pin);
         let mut found = layer::stored_layer(&context.store, &key)?
@@ -190,7 +190,7 @@ async fn distributions(
         Ok(Expected {
             key,
             role: Role::Environment,
-            packages: packages(&wheels, group),
+            packages: packages(wheels, group),
             found,
             estimated_size,
             downloads,
@@ -203,23 +203,22 @@ async fn distributions(
 /// a distribution is new to both, what it collides with shows when it is built.
 async fn known(
     context: &Context<'_>,
-    wheels: &[Wheel<'_>],
-    planned: &[Vec<usize>],
+    spread: &Spread<'_>,
     stored: &[bool],
     skeleton: &Key,
 ) -> Result<(Vec<Collision>, Remote), Error> {
-    let files = wheels.iter().map(|wheel| context.installed_files(&wheel.key));
+    let files = spread.wheels.iter().map(|wheel| context.installed_files(&wheel.key));
     let mut files = files.collect::<Result<Vec<_>, _>>()?;
     let records = context.records.as_ref().filter(|_| !stored.iter().all(|&stored| stored));
     let Some(records) = records else { return Ok((layer::collisions(&files), Remote::new())) };
-    let keys: Vec<Key> = planned.iter().map(|group| assemble::group_key(wheels, group)).collect();
+    let keys = spread.keys();
     let key = super::records::environment_key(&keys, skeleton);
     if let Some(record) = records.environment(&context.store, key).await?
-        && let Some(collisions) = assemble::recall(&record, wheels, planned, skeleton)
+        && let Some(collisions) = assemble::recall(&record, spread, skeleton)
     {
         return Ok((collisions, assemble::usable(context, &record.layers).await?));
     }
-    let ask = planned.iter().zip(keys).map(|(group, key)| async move {
+    let ask = spread.groups.iter().zip(keys).map(|(group, key)| async move {
         if group.iter().all(|&i| stored[i]) {
             return Ok::<_, Error>(None);
         }

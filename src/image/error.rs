@@ -86,7 +86,10 @@ impl Error {
             Self::WrongPlatform { wanted, .. } => {
                 format!("choose a base that exists for {wanted}, or another `--platform`")
             }
-            Self::TooManyLayers { .. } => "choose a base with fewer layers".into(),
+            Self::TooManyLayers { .. } => {
+                "choose a base with fewer layers; distributions that install the same file need a layer each: have fewer of those"
+                    .into()
+            }
             Self::NotAnImage { .. } => "`--base` must name a container image".into(),
             Self::TooLarge { .. } => "shorten the labels: they make up most of it".into(),
             _ => return None,

@@ -128,7 +128,8 @@ pub fn has_fragment_files(store: &Store, key: &Key) -> bool {
 }
 
 /// Makes the fragment of a wheel and puts it into the store. Busy with one core until it is done (zstd frames are
-/// compressed on others meanwhile); holds at most two buffers of 32 MiB and a few frames.
+/// compressed on others meanwhile); holds a few megabytes and a few frames, besides the buffers for large entries that all
+/// such work in a process shares.
 pub fn build_fragment(store: &Store, wheel: &Blob, inputs: &WheelInputs<'_>) -> Result<Fragment, Error> {
     if wheel.digest() != inputs.sha256 {
         return Err(Error::WrongArchive {

@@ -93,10 +93,18 @@ pub fn collisions<L: Borrow<Vec<InstalledFile>>>(files: &[L]) -> Vec<Collision> 
     found
 }
 
-/// Parts those that collide, since no path may occur twice in a layer. They leave their groups for layers above all
+/// Parts those that collide, since no path may occur twice in a layer. They leave their `groups` for layers above all
 /// others, so that the one that is installed later lies above the other; those that have nothing to do with each other
 /// share these layers, of which there are as many as distributions write one path.
-pub fn part_colliding(groups: Vec<Vec<usize>>, collisions: &[Collision]) -> Vec<Vec<usize>> {
+///
+/// These layers count in the budget too: where there are so many that the groups do not fit in besides, what is left is
+/// divided anew among as many as do, and at least one.
+pub fn part_colliding(
+    items: &[Item<'_>],
+    groups: Vec<Vec<usize>>,
+    collisions: &[Collision],
+    budget: usize,
+) -> Vec<Vec<usize>> {
     let mut pairs: Vec<(usize, usize)> = collisions.iter().map(|c| (c.second, c.first)).collect();
     pairs.sort_unstable();
     let mut levels: BTreeMap<usize, usize> = BTreeMap::new();
@@ -106,12 +114,21 @@ pub fn part_colliding(groups: Vec<Vec<usize>>, collisions: &[Collision]) -> Vec<
         let level = levels.entry(second).or_default();
         *level = above.max(*level);
     }
-    let stay = |group: Vec<usize>| group.into_iter().filter(|item| !levels.contains_key(item)).collect();
-    let mut parted: Vec<Vec<usize>> = groups.into_iter().map(stay).collect();
-    for above in 0..=levels.values().copied().max().unwrap_or(0) {
-        parted.push(levels.iter().filter(|&(_, &level)| level == above).map(|(&item, _)| item).collect());
+    let mut above = vec![Vec::new(); levels.values().map(|level| level + 1).max().unwrap_or(0)];
+    for (&item, &level) in &levels {
+        above[level].push(item);
     }
+    let stays = |item: &usize| !levels.contains_key(item);
+    let mut parted: Vec<Vec<usize>> =
+        groups.into_iter().map(|group| group.into_iter().filter(stays).collect()).collect();
     parted.retain(|group| !group.is_empty());
+    if !above.is_empty() && parted.len() + above.len() > budget {
+        let rest: Vec<usize> = (0..items.len()).filter(stays).collect();
+        let left: Vec<Item<'_>> = rest.iter().map(|&item| items[item]).collect();
+        let anew = group(&left, budget.saturating_sub(above.len()));
+        parted = anew.into_iter().map(|group| group.into_iter().map(|at| rest[at]).collect()).collect();
+    }
+    parted.extend(above);
     parted
 }
 
@@ -187,8 +204,38 @@ mod tests {
                 collision("a", 2, 5, true),
             ]
         );
+        let names = names(6);
+        let items: Vec<_> = names.iter().map(|name| Item { name, size: 1, pure: true }).collect();
         let groups = vec![vec![2, 3], vec![1, 4, 5], vec![0]];
-        assert_eq!(part_colliding(groups.clone(), &found), [vec![1], vec![0], vec![2, 3], vec![4, 5]]);
-        assert_eq!(part_colliding(groups.clone(), &[]), groups);
+        let part = |collisions, budget| part_colliding(&items, groups.clone(), collisions, budget);
+        assert_eq!(part(&found, 4), [vec![1], vec![0], vec![2, 3], vec![4, 5]]);
+        assert_eq!(part(&[], 4), groups);
+        assert_eq!(part(&[], 2), groups, "the groups alone are what they are");
+    }
+
+    #[test]
+    fn those_that_collide_count_in_the_budget() {
+        let names = names(300);
+        let item = |(i, name)| Item { name, size: (i as u64) << 14, pure: i % 3 > 0 };
+        let items: Vec<_> = names.iter().enumerate().map(item).collect();
+        let groups = group(&items, 24);
+        assert_eq!(groups.len(), 24);
+        for (colliding, budget, expected) in
+            [(40, 93, 64), (69, 93, 93), (80, 93, 93), (92, 93, 93), (93, 93, 94), (300, 93, 300)]
+        {
+            let one =
+                |second: usize| Collision { path: "a".to_owned(), first: second - 1, second, same: true };
+            let collisions: Vec<_> = (1..colliding).map(one).collect();
+            let parted = part_colliding(&items, groups.clone(), &collisions, budget);
+            assert_eq!(parted.len(), expected, "{colliding} that collide");
+            let chain = &parted[expected - colliding..];
+            assert!(
+                chain.iter().enumerate().all(|(i, layer)| *layer == [i]),
+                "in their order, above all others"
+            );
+            let mut all = parted.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..300).collect::<Vec<_>>());
+        }
     }
 }

@@ -157,7 +157,7 @@ impl<W: Write> Splicer<W> {
                 self.gathered.clear();
                 self.out.write_all(packed)
             }
-            Packer::Zstd(frames) => frames.push(std::mem::take(&mut self.gathered), &mut self.out),
+            Packer::Zstd(frames) => frames.push(&mut self.gathered, &mut self.out),
         }
     }
 }
@@ -206,4 +206,48 @@ pub(super) fn ended(
         diff_id: tar.finish(),
         uncompressed_size: len + tar::END.len() as u64,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tar of several members or frames, in which something recurs.
+    fn tar() -> Vec<u8> {
+        let line = |i: u32| format!("{} {}\n", i % 1000, Digest::of(&(i % 5000).to_be_bytes()).hex());
+        (0..150_000).flat_map(|i| line(i).into_bytes()).collect()
+    }
+
+    #[test]
+    fn the_bytes_depend_neither_on_how_the_input_arrives_nor_on_the_number_of_threads() {
+        let tar = tar();
+        let whole = |packer: Packer, compression, chunks: &[usize]| {
+            let mut out = Splicer::new(Vec::new(), compression);
+            out.packer = packer;
+            let (mut rest, mut lengths) = (&tar[..], chunks.iter().cycle());
+            while !rest.is_empty() {
+                let now = rest.len().min(*lengths.next().unwrap());
+                out.gather(&rest[..now]).unwrap();
+                rest = &rest[now..];
+            }
+            let (bytes, hash, len) = out.finish().unwrap();
+            assert_eq!((hash.finish(), len), (Digest::of(&tar), tar.len() as u64));
+            bytes
+        };
+        let chunks: [&[usize]; 6] =
+            [&[usize::MAX], &[1 << 20], &[512], &[7, 100_003], &[GATHER - 1, 2], &[1, FRAME, FRAME + 1]];
+        let gzip = |chunks| {
+            let packer = Packer::Gzip { compressor: compressor(), packed: Vec::new() };
+            whole(packer, Compression::Gzip, chunks)
+        };
+        let zstd = |threads, chunks| whole(Packer::Zstd(Frames::with(threads)), Compression::Zstd, chunks);
+        let (members, frames) = (gzip(chunks[0]), zstd(1, chunks[0]));
+        assert!(tar.len() > 2 * FRAME, "several frames");
+        for chunks in chunks {
+            assert!(gzip(chunks) == members, "in chunks of {chunks:?}");
+            for threads in [1, 2, 8] {
+                assert!(zstd(threads, chunks) == frames, "in chunks of {chunks:?} on {threads} threads");
+            }
+        }
+    }
 }

@@ -5,8 +5,12 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::mem;
 use std::num::NonZero;
 use std::thread::{self, JoinHandle};
+
+use ::zstd::bulk::Compressor;
+use ::zstd::zstd_safe::compress_bound;
 
 /// How much of the tar is in a frame. The window of the level is 2 MiB, so longer frames gain next to nothing.
 pub(super) const FRAME: usize = 4 << 20;
@@ -21,32 +25,67 @@ pub(super) const PROFILE: &str = "zstd/1 frame=4194304 zstd=1.5.7 level=3";
 
 /// Compresses `bytes` as one frame, which states its length and ends with a checksum.
 pub(super) fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut compressor = ::zstd::bulk::Compressor::new(LEVEL)?;
-    compressor.include_checksum(true)?;
-    compressor.compress(bytes)
+    let mut work = Work::new()?;
+    work.block.extend_from_slice(bytes);
+    work.run()?;
+    Ok(work.frame)
 }
 
 /// Compresses blocks on threads of its own and writes them in order.
 pub(super) struct Frames {
     parallel: usize,
     /// The frames that are under way, the oldest first.
-    queue: VecDeque<JoinHandle<io::Result<Vec<u8>>>>,
+    queue: VecDeque<JoinHandle<io::Result<Work>>>,
+    /// What is not under way: it is used again, lest every thread leaves memory behind.
+    spare: Vec<Work>,
+}
+
+/// A block on its way to a frame.
+struct Work {
+    compressor: Compressor<'static>,
+    block: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Work {
+    fn new() -> io::Result<Self> {
+        let mut compressor = Compressor::new(LEVEL)?;
+        compressor.include_checksum(true)?;
+        Ok(Self { compressor, block: Vec::new(), frame: Vec::new() })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        self.frame.clear();
+        self.frame.reserve(compress_bound(self.block.len()));
+        self.compressor.compress_to_buffer(&self.block, &mut self.frame).map(drop)
+    }
 }
 
 impl Frames {
     pub fn new() -> Self {
-        let parallel = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PARALLEL);
-        Self { parallel, queue: VecDeque::new() }
+        Self::with(thread::available_parallelism().map_or(1, NonZero::get).min(MAX_PARALLEL))
     }
 
-    /// Takes the next block. Where too many are under way, the oldest is waited for and written.
-    pub fn push(&mut self, block: Vec<u8>, out: &mut impl Write) -> io::Result<()> {
+    /// With so many under way at once.
+    pub fn with(parallel: usize) -> Self {
+        Self { parallel, queue: VecDeque::new(), spare: Vec::new() }
+    }
+
+    /// Takes the next block, and leaves an empty one for the one after it. Where too many are under way, the oldest is waited
+    /// for and written.
+    pub fn push(&mut self, block: &mut Vec<u8>, out: &mut impl Write) -> io::Result<()> {
         if self.queue.len() >= self.parallel {
             self.write_oldest(out)?;
         }
+        let mut work = match self.spare.pop() {
+            Some(work) => work,
+            None => Work::new()?,
+        };
+        work.block.clear();
+        mem::swap(&mut work.block, block);
         // One thread a frame: starting it costs a thousandth of what it does.
-        let work = move || compress(&block);
-        self.queue.push_back(thread::Builder::new().name("zstd".to_owned()).spawn(work)?);
+        let run = move || work.run().map(|()| work);
+        self.queue.push_back(thread::Builder::new().name("zstd".to_owned()).spawn(run)?);
         Ok(())
     }
 
@@ -60,8 +99,10 @@ impl Frames {
 
     fn write_oldest(&mut self, out: &mut impl Write) -> io::Result<()> {
         let Some(oldest) = self.queue.pop_front() else { return Ok(()) };
-        let frame = oldest.join().map_err(|_| io::Error::other("compressing a frame failed"))?;
-        out.write_all(&frame?)
+        let work = oldest.join().map_err(|_| io::Error::other("compressing a frame failed"))??;
+        out.write_all(&work.frame)?;
+        self.spare.push(work);
+        Ok(())
     }
 }
 
@@ -81,8 +122,8 @@ mod tests {
         let blocks: Vec<Vec<u8>> = (0..20_u8).map(|i| vec![i; 100_000 / (usize::from(i) + 1)]).collect();
         let expected: Vec<u8> = blocks.iter().flat_map(|block| compress(block).unwrap()).collect();
         for parallel in [1, 2, 7] {
-            let (mut frames, mut out) = (Frames { parallel, queue: VecDeque::new() }, Vec::new());
-            blocks.iter().for_each(|block| frames.push(block.clone(), &mut out).unwrap());
+            let (mut frames, mut out) = (Frames::with(parallel), Vec::new());
+            blocks.iter().for_each(|block| frames.push(&mut block.clone(), &mut out).unwrap());
             frames.drain(&mut out).unwrap();
             assert_eq!(out, expected);
         }

@@ -144,6 +144,8 @@ pub enum Error {
         what: String,
         /// What stands in the way.
         reason: String,
+        /// The table of `obproject.toml` in which the outcome may be written.
+        table: String,
     },
     /// `flow.py` has no flow, or more than one.
     #[error("{origin}: {problem}")]
@@ -262,8 +264,11 @@ impl Error {
             Self::DuplicateBase { .. } => {
                 "move its packages to @pypi of the steps, or set `include_pyproject_toml = false` under [dependencies] in obproject.toml"
             }
-            Self::NotStatic { .. } => {
-                "write a literal, or the name of a constant that this file, or a module of the project, assigns once; or say what it comes to under [bakehouse.flows.NAME.steps.STEP] in obproject.toml"
+            Self::NotStatic { table, .. } => {
+                return Some(format!(
+                    "write a literal, the name of a constant that this file, or a module of the project, assigns once, or \
+                     a function that only makes values of others; or say what it comes to under [{table}] in obproject.toml"
+                ));
             }
             Self::DynamicDependencies { .. } => {
                 "list `dependencies` under [project], or write them to a requirements.txt beside it"

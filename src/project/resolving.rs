@@ -9,6 +9,33 @@ use super::toml::Toml;
 use crate::model::{Origin, Requirement, Timestamp, parse_requirement};
 use crate::resolve::{PrereleaseMode, Strategy};
 
+/// The settings that `[tool.bakehouse]` of any `pyproject.toml` may have for its own dependencies: those of this file, of
+/// `indexes` and of `pyproject`.
+pub(super) const NAMES: [&str; 19] = [
+    "build",
+    "constraint-dependencies",
+    "dependency-metadata",
+    "exclude-dependencies",
+    "exclude-newer-package",
+    "extra-index-url",
+    "extras",
+    "find-links",
+    "groups",
+    "index",
+    "index-strategy",
+    "index-url",
+    "keyring-provider",
+    "no-binary",
+    "no-binary-package",
+    "no-build",
+    "no-build-package",
+    "no-index",
+    "override-dependencies",
+];
+
+/// Those that count for the whole project.
+pub(super) const WIDE_NAMES: [&str; 3] = ["exclude-newer", "prerelease", "resolution"];
+
 /// How the project's files want it to be resolved. What is absent is left to others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resolving {

@@ -9,6 +9,7 @@ use toml_edit::{Item, Value};
 
 use super::base_settings::{self, BaseSettings};
 use super::pyproject::Pyproject;
+use super::resolving;
 use super::shell;
 use super::source::Root;
 use super::toml::Toml;
@@ -180,6 +181,9 @@ impl Settings {
                 "flows" if *table == ["bakehouse"] => Ok(()),
                 // What bases are made of: see `of_bases`.
                 _ if base_settings::NAMES.contains(&key) && is_wide(toml, table) => Ok(()),
+                // What is resolved, and how.
+                _ if resolving::NAMES.contains(&key) && table == TOOL => Ok(()),
+                _ if resolving::WIDE_NAMES.contains(&key) && table == TOOL && is_wide(toml, table) => Ok(()),
                 _ => {
                     let message = format!("`{}` means nothing here", path.join(".").escape_debug());
                     warnings.push(Warning::at(origin.clone(), message));

@@ -54,7 +54,7 @@ fn a_decorator_may_be_kept_in_a_variable() {
 fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
     for (head, arguments, reason) in [
         ("", "packages=make()", "it is the result of a call"),
-        ("import os", "python=os.environ['X']", "it is computed"),
+        ("import os", "python=os.environ['X']", "`os` is imported (`os`)"),
         ("from config import DEPS", "packages=DEPS", "`DEPS` is imported (`config.DEPS`)"),
         ("A = {}\nA['x'] = '1'", "packages=A", "`A` is changed on line 4"),
         ("A = {}\ndef f(): A.update(x='1')", "packages=A", "`A` is changed on line 4"),
@@ -64,7 +64,12 @@ fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
         ("A = B\nB = A", "packages=A", "it is made of too many parts"),
         ("", "**make()", "it is the result of a call"),
         (
-            "def p(t): return {}\nC = Config('c', default='c.json', parser=p)",
+            "p = other\nC = Config('c', default='c.json', parser=p)",
+            "**C",
+            "the parser of configuration `c` is not one that is known",
+        ),
+        (
+            "if x: p = 'json.loads'\nelse: p = 'tomllib.loads'\nC = Config('c', default_value='{}', parser=p)",
             "**C",
             "the parser of configuration `c` is not one that is known",
         ),
@@ -77,9 +82,9 @@ fn what_is_known_only_when_the_code_runs_is_an_error_with_the_way_out() {
         ("", "{'a': '1'}", "they are not given by keyword"),
         ("", "packages={1: '1'}", "a key is not a string"),
         (
-            "def p(t):\n  import json\n  x = t\n  return json.loads(x)\nC = Config('c', default='c.json', parser=p)",
+            "def p(t):\n  with open(t) as x: return x\nC = Config('c', default_value='{}', parser=p)",
             "**C",
-            "the parser of configuration `c` is not one that is known",
+            "`p` does more here than to make a value of others",
         ),
     ] {
         let error = flow(head, &format!("@pypi({arguments})\n{STEPS}")).unwrap_err();

@@ -8,6 +8,7 @@ mod conda;
 mod deployments;
 mod expected;
 mod flows;
+mod functions;
 mod inheritance;
 mod outerbounds_projects;
 mod overrides;

@@ -162,3 +162,47 @@ fn files_that_are_read_must_be_text_inside_the_project() {
         "requirements.txt:1: there is no file `x.txt`"
     );
 }
+
+#[test]
+fn settings_that_mean_something_are_not_said_to_mean_nothing() {
+    let said = "prerelease = 'allow'\nresolution = 'lowest'\nexclude-newer = '2024-05-31'\nconstraint-dependencies = ['a<2']\n\
+                override-dependencies = []\nexclude-dependencies = ['x']\nno-index = false\nindex-strategy = 'first-index'\n\
+                keyring-provider = 'disabled'\nbuild = ['a']\nno-build = false\nno-build-package = ['b']\nno-binary = false\n\
+                no-binary-package = []\nindex-url = 'https://h.example/simple'\nextra-index-url = []\nfind-links = []\n\
+                extras = []\ngroups = []\nuser = '1'\nworkdir = '/w'\nstop-signal = 'SIGINT'\nentrypoint = 'a'\ncmd = 'b'\n\
+                expose = [1]\nenv = {}\nlabels = {}\ncomponents = {}\ndebian-suite = 'bookworm'\ndebian-packages = []\n\
+                debian-security = false\npython-archives = []\nmeaningless = 1\n\
+                [[tool.bakehouse.index]]\nurl = 'https://i.example/simple'\n";
+    let pyproject =
+        format!("[project]\nname = 'p'\nversion = '1'\ndependencies = ['a']\n[tool.bakehouse]\n{said}");
+    let nothing = "pyproject.toml:38: `tool.bakehouse.meaningless` means nothing here";
+    let plain = read(&[("pyproject.toml", &pyproject)]).unwrap();
+    assert_eq!(shown(&plain.warnings), [nothing]);
+    let flow = "from metaflow import *\nclass F(FlowSpec):\n  @step\n  def start(self): pass\n";
+    let files =
+        [("obproject.toml", "project = 'p'"), ("pyproject.toml", &pyproject), ("flows/f/flow.py", flow)];
+    let project = read(&files).unwrap();
+    let warnings = shown(&project.warnings);
+    assert!(warnings.contains(&nothing.to_owned()), "{warnings:?}");
+    assert_eq!(
+        warnings.iter().filter(|warning| warning.contains("means nothing")).count(),
+        1,
+        "{warnings:?}"
+    );
+    // How versions are chosen is said once, for all.
+    let own = "[project]\nname = 'd'\ndependencies = ['b']\n[tool.bakehouse]\nconstraint-dependencies = ['b<3']\nresolution = 'lowest'\n";
+    let files = [
+        ("obproject.toml", "project = 'p'"),
+        ("deployments/d/config.yml", "port: 1\n"),
+        ("deployments/d/pyproject.toml", own),
+    ];
+    let project = read(&files).unwrap();
+    let warnings = shown(&project.warnings);
+    let nothing = "deployments/d/pyproject.toml:6: `tool.bakehouse.resolution` means nothing here";
+    assert!(warnings.contains(&nothing.to_owned()), "{warnings:?}");
+    assert_eq!(
+        warnings.iter().filter(|warning| warning.contains("means nothing")).count(),
+        1,
+        "{warnings:?}"
+    );
+}

@@ -1,13 +1,27 @@
 //! Unpacking entries, with every stated number checked.
 
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+
 use flate2::{Decompress, FlushDecompress, Status};
 use libdeflater::{Crc, DecompressionError, Decompressor};
 
 use super::{Archive, Entry, Error, Flaw, Method};
 
-/// Entries up to this size, packed and unpacked, are inflated in one buffer by the faster library; larger ones stream.
-/// What comes out is the same.
-const WHOLE: u64 = 32 << 20;
+/// How large an entry may be to be inflated in one buffer by the faster library; larger ones stream. What comes out is the
+/// same.
+struct Limit {
+    packed: u64,
+    plain: u64,
+}
+
+/// Up to this size, each inflater has buffers of its own.
+const SMALL: Limit = Limit { packed: 1 << 20, plain: 2 << 20 };
+/// Up to this one, inflaters share a few, lest memory grows with their number: who finds none free streams.
+const LARGE: Limit = Limit { packed: 9 << 20, plain: 25 << 20 };
+/// How many there are of these.
+const LARGE_BUFFERS: usize = 2;
+
 /// How much is read and inflated at a time otherwise.
 const CHUNK: usize = 256 * 1024;
 
@@ -31,18 +45,48 @@ pub trait Sink {
 pub struct Inflater {
     whole: Decompressor,
     stream: Decompress,
+    buffers: Buffers,
+}
+
+/// What an entry is read into, and what it is unpacked into.
+#[derive(Default)]
+struct Buffers {
     packed: Vec<u8>,
     plain: Vec<u8>,
 }
 
+/// The buffers for large entries, while nobody has them.
+static FREE: Mutex<[Option<Buffers>; LARGE_BUFFERS]> =
+    Mutex::new([const { Some(Buffers { packed: Vec::new(), plain: Vec::new() }) }; LARGE_BUFFERS]);
+
+/// Buffers for a large entry, which somebody else can have afterwards.
+struct Lent(Buffers);
+
+impl Lent {
+    fn take() -> Option<Self> {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        free.iter_mut().find_map(Option::take).map(Self)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = free.iter_mut().find(|place| place.is_none()) {
+            *place = Some(mem::take(&mut self.0));
+        }
+    }
+}
+
+impl Limit {
+    fn holds(&self, entry: &Entry) -> bool {
+        entry.size <= self.plain && entry.compressed <= self.packed
+    }
+}
+
 impl Default for Inflater {
     fn default() -> Self {
-        Self {
-            whole: Decompressor::new(),
-            stream: Decompress::new(false),
-            packed: Vec::new(),
-            plain: Vec::new(),
-        }
+        Self { whole: Decompressor::new(), stream: Decompress::new(false), buffers: Buffers::default() }
     }
 }
 
@@ -56,10 +100,16 @@ impl Inflater {
     ) -> Result<(), S::Error> {
         match entry.method {
             Method::Stored => self.stored(archive, entry, sink),
-            Method::Deflate if entry.size <= WHOLE && entry.compressed <= WHOLE => {
-                self.whole(archive, entry, sink)
+            Method::Deflate if SMALL.holds(entry) => {
+                let mut buffers = mem::take(&mut self.buffers);
+                let outcome = self.whole(&mut buffers, archive, entry, sink);
+                self.buffers = buffers;
+                outcome
             }
-            Method::Deflate => self.streamed(archive, entry, sink),
+            Method::Deflate => match LARGE.holds(entry).then(Lent::take).flatten() {
+                Some(mut lent) => self.whole(&mut lent.0, archive, entry, sink),
+                None => self.streamed(archive, entry, sink),
+            },
         }
     }
 
@@ -88,22 +138,28 @@ impl Inflater {
 
     fn stored<S: Sink>(&mut self, archive: &Archive, entry: &Entry, sink: &mut S) -> Result<(), S::Error> {
         let mut crc = Crc::new();
-        for_chunks(archive, entry, &mut self.packed, |chunk| {
+        for_chunks(archive, entry, &mut self.buffers.packed, |chunk| {
             crc.update(chunk);
             sink.plain(chunk)
         })?;
         if crc.sum() == entry.crc32 { Ok(()) } else { Err(damaged(archive, entry).into()) }
     }
 
-    fn whole<S: Sink>(&mut self, archive: &Archive, entry: &Entry, sink: &mut S) -> Result<(), S::Error> {
-        // Both lengths are at most `WHOLE`, so they fit.
+    fn whole<S: Sink>(
+        &mut self,
+        buffers: &mut Buffers,
+        archive: &Archive,
+        entry: &Entry,
+        sink: &mut S,
+    ) -> Result<(), S::Error> {
+        // Both lengths are within a limit, so they fit.
         let (packed_len, size) = (entry.compressed as usize, entry.size as usize);
         let start = GZIP_HEADER.len();
         let end = start + packed_len;
-        grow(&mut self.packed, end + GZIP_FOOTER);
-        grow(&mut self.plain, size);
-        let member = &mut self.packed[..end + GZIP_FOOTER];
-        let plain = &mut self.plain[..size];
+        grow(&mut buffers.packed, end + GZIP_FOOTER);
+        grow(&mut buffers.plain, size);
+        let member = &mut buffers.packed[..end + GZIP_FOOTER];
+        let plain = &mut buffers.plain[..size];
 
         member[..start].copy_from_slice(&GZIP_HEADER);
         archive.source.read_at(&mut member[start..end], entry.offset)?;
@@ -129,12 +185,13 @@ impl Inflater {
 
     fn streamed<S: Sink>(&mut self, archive: &Archive, entry: &Entry, sink: &mut S) -> Result<(), S::Error> {
         let damaged = || damaged(archive, entry);
-        grow(&mut self.plain, CHUNK);
-        let (stream, plain) = (&mut self.stream, &mut self.plain[..CHUNK]);
+        let Buffers { packed, plain } = &mut self.buffers;
+        grow(plain, CHUNK);
+        let (stream, plain) = (&mut self.stream, &mut plain[..CHUNK]);
         stream.reset(false);
         let mut crc = Crc::new();
         let mut ended = false;
-        for_chunks(archive, entry, &mut self.packed, |mut chunk| -> Result<(), S::Error> {
+        for_chunks(archive, entry, packed, |mut chunk| -> Result<(), S::Error> {
             if ended {
                 return Err(archive.flaw(&entry.name, Flaw::TrailingBytes).into());
             }

@@ -3,7 +3,8 @@
 use toml_edit::{Document, Item};
 use url::Url;
 
-use super::{Parser, RequirementsTxtError, join, shown};
+use super::text::{join, shown};
+use super::{Parser, RequirementsTxtError};
 use crate::model::{Origin, PackageName, WheelName};
 
 /// Archives of sources.

@@ -4,12 +4,12 @@ use std::sync::PoisonError;
 
 use ruff_python_ast::{Decorator, Expr, Stmt, StmtClassDef, StmtFunctionDef};
 
-use super::decorator::{Effect, Use};
+use super::decorator::{Decorated, Effect, Use};
+use super::evaluator::Evaluator;
 use super::files::Files;
-use super::names::{Binding, Scope};
+use super::names::Binding;
 use super::reader::{Reader, Target, called};
 use super::syntax::line_of;
-use super::value::Evaluator;
 use crate::model::Origin;
 use crate::project::Error;
 
@@ -54,8 +54,8 @@ impl<'a> Reader<'a> {
         inside: &Evaluator<'_>,
         outside: &Evaluator<'_>,
     ) -> ClassCode {
-        let place = format!("flow `{}`", class.name);
-        let effects = self.all_effects(&class.decorator_list, &place, outside);
+        let place = Decorated::Flow(&class.name);
+        let effects = self.all_effects(&class.decorator_list, place, outside);
         let mut members = Vec::new();
         for stmt in &class.body {
             let line = line_of(self.lines, stmt);
@@ -114,16 +114,14 @@ impl<'a> Reader<'a> {
         if !self.is_step(function) {
             return Member::Other;
         }
-        let place = format!("step `{name}`");
-        let effects = self.all_effects(&function.decorator_list, &place, evaluator);
+        let effects = self.all_effects(&function.decorator_list, Decorated::Step(name), evaluator);
         Member::Step(StepCode { origin: self.at(&function.name), effects })
     }
 
     /// What a name of a class is that stands for something from elsewhere.
     fn foreign(&self, name: &str, target: Option<Target<'_>>, named: &Origin) -> Member {
-        let none = Scope::default();
         match target {
-            Some(Target::Function(function)) => self.member(name, function, &self.evaluator(&none)),
+            Some(Target::Function(function)) => self.member(name, function, &self.evaluator()),
             Some(Target::Project { file, name: theirs }) => {
                 let found = self.files.open(&file, named, self.imports + 1, |reader, _| {
                     Ok(reader.foreign(name, Some(reader.name(&theirs, named)?), named))
@@ -141,8 +139,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a function has `@step`, directly or by a wrapper of the project.
     fn is_step(&self, function: &StmtFunctionDef) -> bool {
-        let none = Scope::default();
-        let evaluator = self.evaluator(&none);
+        let evaluator = self.evaluator();
         function.decorator_list.iter().any(|decorator| {
             let (called, _) = called(&decorator.expression);
             match self.names.imported(called) {
@@ -154,7 +151,7 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
             let origin = self.at(decorator);
-            let of = Use { place: "", origin: &origin, name: "", depth: 0 };
+            let of = Use { place: Decorated::Step(&function.name), origin: &origin, name: "", depth: 0 };
             let effects = self.effects(&decorator.expression, of, &evaluator);
             effects.is_ok_and(|effects| effects.iter().any(|effect| matches!(effect, Effect::Step)))
         })
@@ -164,7 +161,7 @@ impl<'a> Reader<'a> {
     fn all_effects(
         &self,
         decorators: &[Decorator],
-        place: &str,
+        place: Decorated<'_>,
         evaluator: &Evaluator<'_>,
     ) -> Vec<Result<Effect, Error>> {
         let mut all = Vec::new();

@@ -8,6 +8,7 @@ use ruff_python_ast::{Expr, ModModule, Stmt, StmtClassDef};
 use super::ancestry::{Ancestor, ClassId};
 use super::class::{ClassCode, Member, StepCode};
 use super::decorator::{Ask, Effect};
+use super::evaluator::Evaluator;
 use super::files::Files;
 use super::names::{Names, Scope};
 use super::reader::Reader;
@@ -286,8 +287,9 @@ impl<'a> Reader<'a> {
         });
         let others: Vec<ClassId> = others.collect();
         let code = classes.iter().zip(&scopes).map(|(class, scope)| {
-            let (inside, none) = (self.evaluator_in(scope, &scopes, &others), Scope::default());
-            let outside = self.evaluator_in(&none, &scopes, &others);
+            let outside = Evaluator { flow: &scopes, inherited: &others, ..self.evaluator() };
+            let inside =
+                Evaluator { class: Some(scope), flow: &scopes, inherited: &others, ..self.evaluator() };
             self.contents(class, &inside, &outside)
         });
         ids.into_iter().cloned().zip(code).collect()

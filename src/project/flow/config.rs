@@ -1,11 +1,14 @@
 //! `Config("name", default="config.json", parser=…)`: configurations with their default files.
 
-use ruff_python_ast::{Expr, ExprCall, Stmt};
+use ruff_python_ast::{Expr, ExprCall, Parameters, Stmt};
 use toml_edit::Item;
 
+use super::arguments::Arguments;
+use super::evaluator::Evaluator;
 use super::files;
-use super::names::Binding;
-use super::value::{Entry, Evaluator, Unknown, Value};
+use super::names::{Binding, Import};
+use super::reader::Target;
+use super::value::{Entry, Unknown, Value};
 use crate::model::Origin;
 use crate::project::Error;
 use crate::project::branch::UNSELECTED;
@@ -45,6 +48,13 @@ impl Format {
     }
 }
 
+/// What makes a value of the text of a configuration.
+enum Parser<'p> {
+    Format(Format),
+    /// A function of the project.
+    Function(Target<'p>),
+}
+
 impl Evaluator<'_> {
     /// The value of a `Config(…)`.
     pub(super) fn config(&self, call: &ExprCall, depth: usize) -> Result<Value, Unknown> {
@@ -63,17 +73,17 @@ impl Evaluator<'_> {
         let name = name.escape_debug().to_string();
         let plain =
             matches!(keyword("plain").map(|p| self.eval(p, depth)).transpose()?, Some(Value::Bool(true)));
-        let format = match keyword("parser") {
-            Some(parser) => self.format(parser, depth).ok_or_else(|| {
+        let parser = match keyword("parser") {
+            Some(parser) => self.parser(parser, depth).ok_or_else(|| {
                 unknown(parser, format!("the parser of configuration `{name}` is not one that is known"))
             })?,
-            None if plain => Format::Plain,
-            None => Format::Json,
+            None if plain => Parser::Format(Format::Plain),
+            None => Parser::Format(Format::Json),
         };
-        let (file, at) = match (self.files.chosen(&name), argument("default", 1)) {
+        let (file, at) = match (self.reader.files.chosen(&name), argument("default", 1)) {
             (Some(chosen), _) => chosen,
             (None, Some(default)) => match self.eval(default, depth) {
-                Ok(Value::Text(file)) => (self.files.relative(&file), self.origin(default)),
+                Ok(Value::Text(file)) => (self.reader.files.relative(&file), self.origin(default)),
                 _ => {
                     let reason = format!("the default of configuration `{name}` is not a file's name");
                     return Err(unknown(default, reason));
@@ -87,15 +97,46 @@ impl Evaluator<'_> {
                     return Err(unknown(func, reason));
                 };
                 return match self.eval(default, depth)? {
-                    Value::Text(text) => self.files.parse(format, "", text, &self.origin(default)),
+                    Value::Text(text) => self.parse(parser, "", text, &self.origin(default), depth),
                     value => Ok(value),
                 };
             }
         };
-        self.files.remembered((format!("{format:?}"), file.clone()), || {
-            let text = self.files.text(&file, &at)?;
-            self.files.parse(format, &file, text, &at)
+        let how = match (&parser, keyword("parser")) {
+            (Parser::Function(_), Some(function)) => self.origin(function).to_string(),
+            (Parser::Format(format), _) => format!("{format:?}"),
+            _ => return Err(unknown(func, "a configuration has no parser".to_owned())),
+        };
+        self.reader.files.remembered((how, file.clone()), || {
+            let text = self.reader.files.text(&file, &at)?;
+            self.parse(parser, &file, text, &at, depth)
         })
+    }
+
+    /// What a parser makes of a text: that of a file, or one in the code if the file has no name.
+    fn parse(
+        &self,
+        parser: Parser<'_>,
+        file: &str,
+        text: String,
+        at: &Origin,
+        depth: usize,
+    ) -> Result<Value, Unknown> {
+        let function = match parser {
+            Parser::Format(format) => return self.reader.files.parse(format, file, text, at),
+            Parser::Function(function) => function,
+        };
+        let positional = vec![Ok(Value::Text(text))];
+        let arguments = Arguments { positional, ..Arguments::none(at.clone()) };
+        let result = self.reader.result(function, &arguments, depth);
+        let result = result.map_err(|error| files::unknown(&error, at))?;
+        let mut value = result.ok_or_else(|| Unknown {
+            origin: at.clone(),
+            reason: "the parser of a configuration is no function".to_owned(),
+        })??;
+        // What it says is said in the file, not by the parser.
+        relocate(&mut value, &if file.is_empty() { at.clone() } else { Origin::file(file) });
+        Ok(value)
     }
 
     /// The file that is read for a `Config(…)` or an `IncludeFile(…)`, relative to the project; `None` where it is neither,
@@ -109,28 +150,45 @@ impl Evaluator<'_> {
                 _ => None,
             }
         };
-        let file = match self.names.imported(&call.func)? {
-            "Config" => match text("name", 0).and_then(|name| self.files.chosen(&name)) {
+        let file = match self.reader.names.imported(&call.func)? {
+            "Config" => match text("name", 0).and_then(|name| self.reader.files.chosen(&name)) {
                 Some((file, _)) => file,
-                None => self.files.relative(&text("default", 1)?),
+                None => self.reader.files.relative(&text("default", 1)?),
             },
-            "IncludeFile" => self.files.relative(&text("default", usize::MAX)?),
+            "IncludeFile" => self.reader.files.relative(&text("default", usize::MAX)?),
             _ => return None,
         };
         let is_inside = !file.is_empty() && !file.starts_with(['/', '.']) && !file.contains("://");
         is_inside.then_some(file)
     }
 
+    fn parser(&self, parser: &Expr, depth: usize) -> Option<Parser<'_>> {
+        if let Some(format) = self.format(parser, depth) {
+            return Some(Parser::Format(format));
+        }
+        let target = match parser {
+            Expr::StringLiteral(text) => {
+                let dotted = text.value.to_str().to_owned();
+                self.reader.imported(&Import { dotted, level: 0, unclear: false })
+            }
+            _ => self.reader.target(parser).ok()?,
+        };
+        matches!(target, Target::Function(_) | Target::Project { .. }).then_some(Parser::Function(target))
+    }
+
     /// The format that a parser reads: a known function, its name as a string, or a function that only calls one.
     fn format(&self, parser: &Expr, depth: usize) -> Option<Format> {
-        let only_call = |body: &Expr| match body {
-            Expr::Call(call) => self.names.dotted(&call.func).as_deref().and_then(Format::of),
-            _ => None,
+        let only_call = |body: &Expr, parameters: &Parameters| {
+            let call = body.as_call_expr()?;
+            let text = parameters.iter().next()?.name();
+            let is_text = call.arguments.args.first().and_then(Expr::as_name_expr)?.id == text.id;
+            let format = self.reader.names.dotted(&call.func).as_deref().and_then(Format::of);
+            format.filter(|_| is_text)
         };
         match parser {
             Expr::StringLiteral(text) => Format::of(text.value.to_str()),
-            Expr::Lambda(lambda) => only_call(&lambda.body),
-            Expr::Name(name) => match self.names.scope.get(&name.id) {
+            Expr::Lambda(lambda) => only_call(&lambda.body, lambda.parameters.as_deref()?),
+            Expr::Name(name) => match self.reader.names.scope.get(&name.id) {
                 Some(Binding::Function(function)) => match function.body.last()? {
                     // Nothing but a docstring and imports may stand before it.
                     Stmt::Return(end)
@@ -139,15 +197,39 @@ impl Evaluator<'_> {
                                 || stmt.as_expr_stmt().is_some_and(|e| e.value.is_string_literal_expr())
                         }) =>
                     {
-                        only_call(end.value.as_deref()?)
+                        only_call(end.value.as_deref()?, &function.parameters)
                     }
                     _ => None,
                 },
                 Some(Binding::Value(value)) if depth < 8 => self.format(value, depth + 1),
+                // `try: … parser = "tomllib.loads"`, `except ImportError: parser = "toml.loads"`
+                Some(Binding::Unclear(_)) if depth < 8 => {
+                    let values = self.reader.names.scope.alternatives(&name.id);
+                    let mut formats = values.iter().map(|value| self.format(value, depth + 1));
+                    let first = formats.next()??;
+                    formats.all(|format| format == Some(first)).then_some(first)
+                }
                 Some(_) => None,
-                None => self.names.dotted(parser).as_deref().and_then(Format::of),
+                None => self.reader.names.dotted(parser).as_deref().and_then(Format::of),
             },
-            _ => self.names.dotted(parser).as_deref().and_then(Format::of),
+            _ => self.reader.names.dotted(parser).as_deref().and_then(Format::of),
+        }
+    }
+
+    /// What `json.loads(…)` and its like make of a text in the code; `None` if the call is of something else.
+    pub(super) fn loaded(&self, call: &ExprCall, depth: usize) -> Result<Option<Value>, Unknown> {
+        let format = self.reader.names.dotted(&call.func).as_deref().and_then(Format::of);
+        let (Some(format @ (Format::Json | Format::Toml | Format::Yaml)), [text]) =
+            (format, &*call.arguments.args)
+        else {
+            return Ok(None);
+        };
+        match self.eval(text, depth)? {
+            Value::Text(text) => {
+                let value = self.reader.files.parse(format, "", text, &self.origin(call))?;
+                self.charge(value, call).map(Some)
+            }
+            _ => Ok(None),
         }
     }
 }

@@ -1,11 +1,15 @@
 //! Decorators: what `@pypi`, `@conda` and `@kubernetes` say, directly or wrapped by the project's own names.
 
-use ruff_python_ast::{Expr, ExprCall};
-use ruff_text_size::Ranged;
+use std::fmt;
 
-use super::names::{Binding, Scope};
+use ruff_python_ast::{Expr, ExprCall};
+
+use super::arguments::Arguments;
+use super::evaluator::Evaluator;
+use super::hidden::Hidden;
+use super::names::Binding;
 use super::reader::{Reader, Target, called, last_part};
-use super::value::{Entry, Evaluator, Given, Unknown, Value};
+use super::value::{Entry, Value, put};
 use crate::model::Origin;
 use crate::project::Error;
 
@@ -44,25 +48,31 @@ pub(super) struct Content {
     pub channels: Option<Vec<String>>,
 }
 
+/// What is decorated: a flow's class, or a step.
+#[derive(Clone, Copy)]
+pub(super) enum Decorated<'u> {
+    Flow(&'u str),
+    Step(&'u str),
+}
+
+impl fmt::Display for Decorated<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flow(name) => write!(f, "flow `{name}`"),
+            Self::Step(name) => write!(f, "step `{name}`"),
+        }
+    }
+}
+
 /// What is decorated, and where.
 #[derive(Clone, Copy)]
 pub(super) struct Use<'u> {
-    /// Such as ``step `train` ``.
-    pub place: &'u str,
+    pub place: Decorated<'u>,
     pub origin: &'u Origin,
     /// The decorator as it is written there.
     pub name: &'u str,
     /// How many wrappers were followed.
     pub depth: usize,
-}
-
-/// The arguments of a decorator that is called, as far as they are known.
-#[derive(Default)]
-pub(super) struct Arguments {
-    pub positional: Vec<Result<Value, Unknown>>,
-    pub keywords: Vec<Given>,
-    /// Why some of them are not told, if so: they are unpacked.
-    pub unpacked: Option<Unknown>,
 }
 
 /// How a decorator is written: `@gpu`, or `@gpu(memory=1)` with its arguments.
@@ -82,16 +92,16 @@ impl Reader<'_> {
         let (function, call) = called(expr);
         // `base = pypi(…)` in the class itself, used as `@base`.
         if let (Expr::Name(name), None) = (function, call)
-            && let Some(Binding::Value(value)) = evaluator.class.get(&name.id)
+            && let Some(Binding::Value(value)) = evaluator.class.and_then(|class| class.get(&name.id))
         {
-            let of = deeper(of)?;
+            let of = self.deeper(of)?;
             return self.effects(value, of, evaluator);
         }
         let target = self.target(function)?;
         let given = match (&target, call) {
             // Whatever the platform's own decorators are given is read by their names.
-            (Target::Outside(_), Some(_)) => Some(Arguments::default()),
-            (_, call) => call.map(|call| arguments(call, evaluator)),
+            (Target::Outside(_), Some(_)) => Some(Arguments::none(of.origin.clone())),
+            (_, call) => call.map(|call| Arguments::of(call, evaluator, 0)),
         };
         match self.meaning(target, given.as_ref(), of)? {
             Meaning::Effects(effects) => Ok(effects),
@@ -105,8 +115,7 @@ impl Reader<'_> {
         called: Called<'_>,
         of: Use<'_>,
     ) -> Result<Meaning, Error> {
-        let of = deeper(of)?;
-        let none = Scope::default();
+        let of = self.deeper(of)?;
         match target {
             Target::Outside(dotted) => Ok(Meaning::Known(dotted, Vec::new())),
             Target::Project { file, name } => {
@@ -116,18 +125,18 @@ impl Reader<'_> {
             }
             // `base = pypi(…)`, used as `@base`.
             Target::Value(value) if called.is_none() => {
-                self.effects(value, of, &self.evaluator(&none)).map(Meaning::Effects)
+                self.effects(value, of, &self.evaluator()).map(Meaning::Effects)
             }
             Target::Value(value @ (Expr::Name(_) | Expr::Attribute(_))) => {
                 self.meaning(self.target(value)?, called, of)
             }
             // `base = partial(pypi, …)`, used as `@base(…)`.
-            Target::Value(Expr::Call(call)) if self.is_partial(call) => self.partial(call, of),
-            Target::Value(value) => self.hidden("value", value.range(), of),
+            Target::Value(value @ Expr::Call(call)) if self.is_partial(call) => self.partial(value, call, of),
+            Target::Value(value) => self.hidden(Hidden::Value(value), of),
             Target::Function(function) => self.wrapper(function, called, of),
             Target::Class(class) => match self.mutator(class, of) {
                 Some(effects) => effects.map(Meaning::Effects),
-                None => self.hidden("class", class.range, of),
+                None => self.hidden(Hidden::Class(class), of),
             },
             Target::Unclear => Ok(Meaning::Effects(Vec::new())),
         }
@@ -137,12 +146,11 @@ impl Reader<'_> {
         self.names.reference(&call.func).is_some_and(|import| import.dotted == "functools.partial")
     }
 
-    fn partial(&self, call: &ExprCall, of: Use<'_>) -> Result<Meaning, Error> {
-        let [function] = &*call.arguments.args else { return self.hidden("value", call.range(), of) };
-        let none = Scope::default();
-        match self.meaning(self.target(function)?, Some(&Arguments::default()), of)? {
+    fn partial(&self, value: &Expr, call: &ExprCall, of: Use<'_>) -> Result<Meaning, Error> {
+        let [function] = &*call.arguments.args else { return self.hidden(Hidden::Value(value), of) };
+        match self.meaning(self.target(function)?, Some(&Arguments::none(of.origin.clone())), of)? {
             Meaning::Known(dotted, mut given) => {
-                let evaluator = self.evaluator(&none);
+                let evaluator = self.evaluator();
                 let more = self.keywords(last_part(&dotted), Some(call), of.place, &evaluator, 1)?;
                 more.into_iter().for_each(|entry| put(&mut given, entry));
                 Ok(Meaning::Known(dotted, given))
@@ -188,7 +196,7 @@ impl Reader<'_> {
         given: Vec<Entry>,
         call: Option<&ExprCall>,
         origin: Origin,
-        place: &str,
+        place: Decorated<'_>,
         evaluator: &Evaluator<'_>,
     ) -> Result<Ask, Error> {
         // Whether it is disabled matters even where the rest is not understood.
@@ -223,7 +231,7 @@ impl Reader<'_> {
         &self,
         name: &str,
         call: Option<&ExprCall>,
-        place: &str,
+        place: Decorated<'_>,
         evaluator: &Evaluator<'_>,
     ) -> Result<Option<(String, Origin)>, Error> {
         let keyword = call.and_then(|call| call.arguments.find_keyword("image"));
@@ -231,7 +239,7 @@ impl Reader<'_> {
             // Among unpacked values there may be one as well.
             for keyword in call.iter().flat_map(|call| &call.arguments.keywords).filter(|k| k.arg.is_none()) {
                 let what = format!("the arguments of @{name} of {place}");
-                if let Value::Dict(entries) = self.value(&keyword.value, &what, evaluator)?
+                if let Value::Dict(entries) = self.value(&keyword.value, &what, place, evaluator)?
                     && let Some(found) = self.given_image(name, &entries, place)?
                 {
                     return Ok(Some(found));
@@ -240,7 +248,7 @@ impl Reader<'_> {
             return Ok(None);
         };
         let what = format!("`image` of @{name} of {place}");
-        let value = self.value(&keyword.value, &what, evaluator)?;
+        let value = self.value(&keyword.value, &what, place, evaluator)?;
         image_of(value, evaluator.origin(keyword), &what)
     }
 
@@ -248,7 +256,7 @@ impl Reader<'_> {
         &self,
         name: &str,
         given: &[Entry],
-        place: &str,
+        place: Decorated<'_>,
     ) -> Result<Option<(String, Origin)>, Error> {
         match given.iter().find(|entry| entry.key == "image") {
             Some(entry) => {
@@ -259,12 +267,21 @@ impl Reader<'_> {
         }
     }
 
+    fn deeper<'u>(&self, of: Use<'u>) -> Result<Use<'u>, Error> {
+        if of.depth >= MAX_WRAPPERS {
+            let what = format!("what `@{}` does to {}", of.name, of.place);
+            let reason = "too many names and functions stand for each other".to_owned();
+            return Err(self.not_static(of.place, of.origin.clone(), what, reason));
+        }
+        Ok(Use { depth: of.depth + 1, ..of })
+    }
+
     /// The keyword arguments of a call, dictionaries unpacked. Only the first `positional` others are allowed.
     fn keywords(
         &self,
         name: &str,
         call: Option<&ExprCall>,
-        place: &str,
+        place: Decorated<'_>,
         evaluator: &Evaluator<'_>,
         positional: usize,
     ) -> Result<Vec<Entry>, Error> {
@@ -272,18 +289,18 @@ impl Reader<'_> {
         let what = format!("the arguments of @{name} of {place}");
         if let Some(first) = call.arguments.args.get(positional) {
             let reason = "they are not given by keyword".to_owned();
-            return Err(Error::NotStatic { origin: evaluator.origin(first), what, reason });
+            return Err(self.not_static(place, evaluator.origin(first), what, reason));
         }
         let mut found = Vec::new();
         for keyword in &call.arguments.keywords {
             match &keyword.arg {
                 Some(arg) => {
                     let what = format!("`{arg}` of @{name} of {place}");
-                    let value = self.value(&keyword.value, &what, evaluator)?;
+                    let value = self.value(&keyword.value, &what, place, evaluator)?;
                     let origin = evaluator.origin(&keyword.value);
                     found.push(Entry { key: arg.to_string(), value, origin });
                 }
-                None => match self.value(&keyword.value, &what, evaluator)? {
+                None => match self.value(&keyword.value, &what, place, evaluator)? {
                     Value::Dict(entries) => found.extend(entries),
                     other => {
                         let problem =
@@ -297,44 +314,6 @@ impl Reader<'_> {
     }
 }
 
-/// The arguments of a call, evaluated where they stand.
-fn arguments(call: &ExprCall, evaluator: &Evaluator<'_>) -> Arguments {
-    let mut found = Arguments::default();
-    let unpacked = |at: &dyn Fn() -> Origin| Unknown { origin: at(), reason: "it is unpacked".to_owned() };
-    for argument in &call.arguments.args {
-        if argument.is_starred_expr() {
-            found.unpacked = Some(unpacked(&|| evaluator.origin(argument)));
-            break;
-        }
-        found.positional.push(evaluator.value(argument));
-    }
-    for keyword in &call.arguments.keywords {
-        match &keyword.arg {
-            Some(name) => found.keywords.push((name.to_string(), evaluator.value(&keyword.value))),
-            None => found.unpacked = Some(unpacked(&|| evaluator.origin(keyword))),
-        }
-    }
-    found
-}
-
-fn deeper(of: Use<'_>) -> Result<Use<'_>, Error> {
-    if of.depth >= MAX_WRAPPERS {
-        return Err(Error::NotStatic {
-            origin: of.origin.clone(),
-            what: format!("what `@{}` does to {}", of.name, of.place),
-            reason: "too many names and functions stand for each other".to_owned(),
-        });
-    }
-    Ok(Use { depth: of.depth + 1, ..of })
-}
-
-fn put(entries: &mut Vec<Entry>, entry: Entry) {
-    match entries.iter_mut().find(|known| known.key == entry.key) {
-        Some(known) => *known = entry,
-        None => entries.push(entry),
-    }
-}
-
 fn image_of(value: Value, origin: Origin, what: &str) -> Result<Option<(String, Origin)>, Error> {
     match value {
         Value::Text(image) => Ok(Some((image, origin))),
@@ -344,7 +323,7 @@ fn image_of(value: Value, origin: Origin, what: &str) -> Result<Option<(String, 
 }
 
 /// The packages, Python and channels among the arguments of a decorator.
-fn content(name: &str, entries: Vec<Entry>, place: &str) -> Result<Content, Error> {
+fn content(name: &str, entries: Vec<Entry>, place: Decorated<'_>) -> Result<Content, Error> {
     let is_conda = name.contains("conda");
     let mut content = Content::default();
     let mut libraries = Vec::new();

@@ -1,15 +1,17 @@
 //! Other files of the project that the values of a flow come from: modules, and the files of configurations.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ruff_python_ast::ModModule;
 
 use super::ancestry::{ClassId, Head};
+use super::evaluator::Evaluator;
 use super::names::{Import, Names, Scope};
 use super::reader::Reader;
 use super::syntax::with_module;
-use super::value::{Evaluator, Unknown, Value};
+use super::value::{Unknown, Value};
 use crate::model::{Origin, Warning};
 use crate::project::Error;
 use crate::project::source::Root;
@@ -18,6 +20,8 @@ use crate::project::source::Root;
 const MAX_IMPORTS: usize = 16;
 /// How many bytes are parsed for the values of one flow.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// How many parts of values and expressions are looked at for one flow.
+const MAX_WORK: usize = 2_000_000;
 
 /// The files that the values of one flow may come from.
 pub(super) struct Files<'r> {
@@ -33,6 +37,8 @@ pub(super) struct Files<'r> {
     known: Mutex<BTreeMap<(String, String), Result<Value, Unknown>>>,
     /// Bytes parsed.
     parsed: Mutex<usize>,
+    /// Parts of values and expressions looked at.
+    work: AtomicUsize,
     /// The classes that others inherit from, as far as they were looked at.
     pub heads: Mutex<BTreeMap<ClassId, Head>>,
     /// What the flow's author should know.
@@ -67,6 +73,7 @@ impl<'r> Files<'r> {
             flow,
             known: Mutex::default(),
             parsed: Mutex::default(),
+            work: AtomicUsize::default(),
             heads: Mutex::default(),
             warnings: Mutex::default(),
             broken: Mutex::default(),
@@ -189,7 +196,7 @@ impl<'r> Files<'r> {
         let found = self.open(&class.file, named, imports, |reader, _| {
             let Some(class) = reader.class(&class.name) else { return Ok(None) };
             let scope = Scope::of(&class.body, reader.lines);
-            let evaluator = reader.evaluator_in(&scope, &[], &[]);
+            let evaluator = Evaluator { class: Some(&scope), ..reader.evaluator() };
             Ok(scope.config(name, reader.names).map(|config| evaluator.value(config)))
         });
         found.map_err(|error| unknown(&error, named)).transpose().map(Result::flatten)
@@ -203,24 +210,17 @@ impl<'r> Files<'r> {
         imports: usize,
         named: impl Fn() -> Origin,
     ) -> Result<Value, Unknown> {
-        if imports > MAX_IMPORTS {
-            return Err(Unknown {
-                origin: named(),
-                reason: "modules import each other without end".to_owned(),
-            });
-        }
         let at = named();
         self.remembered((file.to_owned(), name.to_owned()), || {
-            let text = self.text(file, &at)?;
-            let found = with_module(file, &text, |module, lines| {
-                let names = Names::of(module, lines);
-                let class = Scope::default();
-                let mut evaluator = Evaluator::new(file, &names, &class, &[], lines, self);
-                evaluator.imports = imports;
-                Ok(evaluator.name(name, || at.clone(), 0))
-            });
+            let found = self
+                .open(file, &at, imports, |reader, _| Ok(reader.evaluator().name(name, || at.clone(), 0)));
             found.map_err(|error| unknown(&error, &at))?
         })
+    }
+
+    /// Counts parts of values and expressions that are looked at; false where they are too many for one flow.
+    pub fn spend(&self, parts: usize) -> bool {
+        self.work.fetch_add(parts, Ordering::Relaxed).saturating_add(parts) <= MAX_WORK
     }
 
     /// What was found for a key before, or now.

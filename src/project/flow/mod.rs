@@ -1,12 +1,18 @@
 //! Flows: from `flow.py` and the project's `pyproject.toml` to the environments of the steps.
 
 mod ancestry;
+mod arguments;
+mod call;
 mod class;
 mod code;
 mod conda;
 mod config;
 mod decorator;
+mod evaluator;
 mod files;
+mod function;
+mod hidden;
+mod lookup;
 mod names;
 mod overrides;
 mod paths;

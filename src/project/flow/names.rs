@@ -47,7 +47,11 @@ pub(super) struct Import {
 
 /// The names of one scope: a module's, or a class body's.
 #[derive(Debug, Default)]
-pub(super) struct Scope<'a>(BTreeMap<&'a str, Binding<'a>>);
+pub(super) struct Scope<'a> {
+    bindings: BTreeMap<&'a str, Binding<'a>>,
+    /// The values that are assigned to each name; `None` where it is bound to something else as well.
+    values: BTreeMap<&'a str, Option<Vec<&'a Expr>>>,
+}
 
 impl<'a> Scope<'a> {
     /// The names that the statements of a class body bind.
@@ -64,12 +68,17 @@ impl<'a> Scope<'a> {
     }
 
     pub fn get(&self, name: &str) -> Option<Binding<'a>> {
-        self.0.get(name).copied()
+        self.bindings.get(name).copied()
+    }
+
+    /// The values that a name may have; none where it may be something else as well.
+    pub fn alternatives(&self, name: &str) -> &[&'a Expr] {
+        self.values.get(name).and_then(Option::as_deref).unwrap_or_default()
     }
 
     /// The `Config("NAME", …)` of that name.
     pub fn config(&self, name: &str, names: &Names<'_>) -> Option<&'a Expr> {
-        self.0.values().find_map(|binding| {
+        self.bindings.values().find_map(|binding| {
             let Binding::Value(expr @ Expr::Call(call)) = binding else { return None };
             let given = call.arguments.find_argument_value("name", 0)?.as_string_literal_expr()?;
             let is_config = names.imported(&call.func) == Some("Config");
@@ -78,7 +87,17 @@ impl<'a> Scope<'a> {
     }
 
     fn bind(&mut self, name: &'a str, binding: Binding<'a>, line: u32) {
-        self.0.entry(name).and_modify(|known| *known = Binding::Unclear(line)).or_insert(binding);
+        let values = self.values.entry(name).or_insert_with(|| Some(Vec::new()));
+        match (binding, values) {
+            (Binding::Value(value), Some(values)) => values.push(value),
+            (_, values) => *values = None,
+        }
+        self.bindings.entry(name).and_modify(|known| *known = Binding::Unclear(line)).or_insert(binding);
+    }
+
+    /// Says that a name may have another value, or none.
+    fn unsure(&mut self, name: &'a str, line: u32) {
+        self.bindings.insert(name, Binding::Unclear(line));
     }
 }
 
@@ -188,8 +207,10 @@ impl<'a> Collector<'a, '_> {
         let line = line_of(self.lines, target);
         match target {
             Expr::Name(name) => {
-                let binding = if self.nested > 0 { Binding::Unclear(line) } else { binding };
                 self.scope.bind(&name.id, binding, line);
+                if self.nested > 0 {
+                    self.scope.unsure(&name.id, line);
+                }
             }
             Expr::Tuple(tuple) => {
                 tuple.elts.iter().for_each(|element| self.target(element, Binding::Unclear(line)));
@@ -349,6 +370,12 @@ impl<'a> Visitor<'a> for Mutations<'a, '_> {
 }
 
 /// The names that a function's body binds.
+pub(super) fn stored(function: &StmtFunctionDef) -> BTreeSet<&str> {
+    let mut locals = Locals::default();
+    function.body.iter().for_each(|stmt| locals.visit_stmt(stmt));
+    locals.stored
+}
+
 #[derive(Default)]
 struct Locals<'a> {
     stored: BTreeSet<&'a str>,

@@ -3,7 +3,8 @@
 
 use ruff_python_ast::{Expr, ExprCall, Operator};
 
-use super::value::{Evaluator, Unknown, Value};
+use super::evaluator::Evaluator;
+use super::value::{Unknown, Value};
 use crate::model::Origin;
 
 impl Evaluator<'_> {
@@ -27,7 +28,7 @@ impl Evaluator<'_> {
                 _ => Ok(None),
             };
         }
-        let Some(function) = self.names.dotted(&call.func) else { return Ok(None) };
+        let Some(function) = self.reader.names.dotted(&call.func) else { return Ok(None) };
         let [first, rest @ ..] = &**arguments else { return Ok(None) };
         let text = |expr| match self.eval(expr, depth)? {
             Value::Text(text) => Ok(text),
@@ -73,7 +74,7 @@ impl Evaluator<'_> {
         match expr {
             Expr::Call(call)
                 if matches!(
-                    self.names.dotted(&call.func).as_deref(),
+                    self.reader.names.dotted(&call.func).as_deref(),
                     Some("pathlib.Path" | "pathlib.PurePath" | "pathlib.PosixPath")
                 ) =>
             {
@@ -111,11 +112,12 @@ impl Evaluator<'_> {
 
     /// The path of this module's own file.
     pub(super) fn own_path(&self) -> Value {
-        Value::Text(format!("{}/{}", self.files.root.path.display(), self.file))
+        Value::Text(format!("{}/{}", self.reader.files.root.path.display(), self.reader.file))
     }
 
     fn join(&self, mut path: String, parts: &[Expr], depth: usize) -> Result<Value, Unknown> {
-        let origin = || parts.first().map_or_else(|| Origin::file(self.file), |part| self.origin(part));
+        let origin =
+            || parts.first().map_or_else(|| Origin::file(self.reader.file), |part| self.origin(part));
         for part in parts {
             let Value::Text(part) = self.eval(part, depth)? else {
                 let reason = "a part of the path is not a string".to_owned();

@@ -2,11 +2,12 @@
 
 use ruff_python_ast::{Expr, ExprCall, StmtClassDef, StmtFunctionDef};
 
-use super::ancestry::ClassId;
+use super::decorator::Decorated;
+use super::evaluator::Evaluator;
 use super::files::{Files, Place};
-use super::names::{Binding, Import, Names, Scope};
+use super::names::{Binding, Import, Names};
 use super::syntax::line_of;
-use super::value::{Evaluator, Value};
+use super::value::Value;
 use crate::model::Origin;
 use crate::project::Error;
 use crate::project::source::Lines;
@@ -45,23 +46,9 @@ impl<'a> Reader<'a> {
         Origin::line(self.file, line_of(self.lines, node))
     }
 
-    /// An evaluator for expressions outside of classes.
-    pub fn evaluator<'e>(&'e self, none: &'e Scope<'e>) -> Evaluator<'e> {
-        self.evaluator_in(none, &[], &[])
-    }
-
-    /// An evaluator for expressions in a class body; `all` are the bodies of the flow's classes in this module, `inherited`
-    /// its other classes.
-    pub fn evaluator_in<'e>(
-        &'e self,
-        scope: &'e Scope<'e>,
-        all: &'e [Scope<'e>],
-        inherited: &'e [ClassId],
-    ) -> Evaluator<'e> {
-        let mut evaluator = Evaluator::new(self.file, self.names, scope, all, self.lines, self.files);
-        evaluator.imports = self.imports;
-        evaluator.inherited = inherited;
-        evaluator
+    /// An evaluator for expressions of this module, outside of classes.
+    pub fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator::new(self)
     }
 
     /// What an expression stands for: a name, or an attribute of a module.
@@ -130,12 +117,25 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of an expression. `what` says what it is for.
-    pub fn value(&self, expr: &Expr, what: &str, evaluator: &Evaluator<'_>) -> Result<Value, Error> {
-        evaluator.value(expr).map_err(|unknown| Error::NotStatic {
-            origin: unknown.origin,
-            what: what.to_owned(),
-            reason: unknown.reason,
-        })
+    pub fn value(
+        &self,
+        expr: &Expr,
+        what: &str,
+        place: Decorated<'_>,
+        evaluator: &Evaluator<'_>,
+    ) -> Result<Value, Error> {
+        let value = evaluator.value(expr);
+        value.map_err(|unknown| self.not_static(place, unknown.origin, what.to_owned(), unknown.reason))
+    }
+
+    /// The error of something that only running the code could tell.
+    pub fn not_static(&self, place: Decorated<'_>, origin: Origin, what: String, reason: String) -> Error {
+        let flow = self.files.folder.rsplit('/').next().unwrap_or(self.files.folder);
+        let table = match place {
+            Decorated::Flow(_) => format!("bakehouse.flows.{flow}"),
+            Decorated::Step(step) => format!("bakehouse.flows.{flow}.steps.{step}"),
+        };
+        Error::NotStatic { origin, what, reason, table }
     }
 }
 

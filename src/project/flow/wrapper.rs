@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use ruff_python_ast::{Expr, ExprCall, Stmt, StmtClassDef, StmtFunctionDef};
-use ruff_text_size::TextRange;
 
-use super::decorator::{Arguments, Called, Effect, Meaning, Use};
-use super::names::Scope;
+use super::arguments::Arguments;
+use super::decorator::{Called, Effect, Meaning, Use};
+use super::evaluator::Evaluator;
+use super::hidden::{Hidden, MATTERS, matters};
 use super::reader::{Reader, Target, last_part};
-use super::value::{Evaluator, Given, Unknown, Value};
+use super::value::{Frame, Given, Value};
 use crate::project::Error;
 
 impl Reader<'_> {
@@ -20,69 +21,36 @@ impl Reader<'_> {
         called: Called<'_>,
         of: Use<'_>,
     ) -> Result<Meaning, Error> {
-        let hidden = || self.hidden("function", function.range, of);
-        let none = Scope::default();
+        let hidden = || self.hidden(Hidden::Function(function), of);
         let applied = |inner: &StmtFunctionDef, given: &[Given]| {
-            let mut evaluator = self.evaluator(&none);
-            evaluator.given = given;
-            match self.applied(inner, of, &evaluator) {
+            let frame = Frame { names: given, outer: None };
+            match self.applied(inner, of, &self.evaluator().within(&frame)) {
                 Some(effects) => effects.map(Meaning::Effects),
                 None => hidden(),
             }
         };
         let Some(arguments) = called else {
-            return applied(function, &self.parameters(function, None));
+            return applied(function, &self.parameters(&function.parameters, None));
         };
-        let mut given = self.parameters(function, Some(arguments));
+        let mut given = self.parameters(&function.parameters, Some(arguments));
         let body: Vec<&Stmt> = function.body.iter().filter(|stmt| !says_nothing(stmt)).collect();
         match body[..] {
             [Stmt::Return(end)] => match end.value.as_deref() {
                 Some(result @ Expr::Call(_)) => {
-                    let mut evaluator = self.evaluator(&none);
-                    evaluator.given = &given;
-                    self.effects(result, of, &evaluator).map(Meaning::Effects)
+                    let frame = Frame { names: &given, outer: None };
+                    self.effects(result, of, &self.evaluator().within(&frame)).map(Meaning::Effects)
                 }
                 _ => hidden(),
             },
             [Stmt::FunctionDef(inner), Stmt::Return(end)] => match end.value.as_deref() {
                 Some(Expr::Name(name)) if name.id == inner.name.id => {
-                    given.splice(..0, self.parameters(inner, None));
+                    given.splice(..0, self.parameters(&inner.parameters, None));
                     applied(inner, &given)
                 }
                 _ => hidden(),
             },
             _ => hidden(),
         }
-    }
-
-    /// The values of a function's parameters; nobody knows those of a function that is called later.
-    fn parameters(&self, function: &StmtFunctionDef, given: Option<&Arguments>) -> Vec<Given> {
-        let none = Scope::default();
-        let names = function.parameters.iter_non_variadic_params();
-        names
-            .enumerate()
-            .map(|(place, parameter)| {
-                let name = parameter.name().to_string();
-                let unknown = || Unknown {
-                    origin: self.at(&parameter.parameter),
-                    reason: format!("`{name}` is a parameter"),
-                };
-                let value = given.map_or_else(
-                    || Err(unknown()),
-                    |given| {
-                        let keyword = given.keywords.iter().find(|(known, _)| *known == name);
-                        match (given.positional.get(place), keyword, &given.unpacked, parameter.default()) {
-                            (Some(value), ..) => value.clone(),
-                            (None, Some((_, value)), ..) => value.clone(),
-                            (None, None, Some(unpacked), _) => Err(unpacked.clone()),
-                            (None, None, None, Some(default)) => self.evaluator(&none).value(default),
-                            _ => Err(unknown()),
-                        }
-                    },
-                );
-                (name, value)
-            })
-            .collect()
     }
 
     /// The effects of a function that takes one and gives it back decorated; `None` if it does anything else.
@@ -170,8 +138,7 @@ impl Reader<'_> {
 
     /// What `step.add_decorator(pypi, deco_kwargs={…})` does; `None` if that depends on what the step has already.
     fn added(&self, call: &ExprCall, of: Use<'_>) -> Option<Result<Vec<Effect>, Error>> {
-        let none = Scope::default();
-        let evaluator = self.evaluator(&none);
+        let evaluator = self.evaluator();
         let argument = |name, place| call.arguments.find_argument_value(name, place);
         let (dotted, name) = match argument("deco_type", 0)? {
             Expr::StringLiteral(text) => (None, text.value.to_str().to_owned()),
@@ -181,7 +148,7 @@ impl Reader<'_> {
                     (Some(dotted), name)
                 }
                 target => {
-                    return Some(match self.meaning(target, Some(&Arguments::default()), of) {
+                    return Some(match self.meaning(target, Some(&Arguments::none(of.origin.clone())), of) {
                         Ok(Meaning::Effects(effects)) => Ok(effects),
                         Ok(Meaning::Known(..)) => return None,
                         Err(error) => Err(error),
@@ -189,19 +156,18 @@ impl Reader<'_> {
                 }
             },
         };
-        let matters = ["pypi", "conda", "anaconda", "kubernetes", "batch"];
-        if !matters.iter().any(|known| name.starts_with(known)) {
+        if !matters(&name) {
             return Some(Ok(Vec::new()));
         }
         // Without it, what the step has already counts, if it has any.
         let is_error = argument("duplicates", 3)?.as_attribute_expr()?.attr.as_str() == "ERROR";
-        if !is_error || !matters.contains(&name.as_str()) || argument("deco_args", 1).is_some() {
+        if !is_error || !MATTERS.contains(&name.as_str()) || argument("deco_args", 1).is_some() {
             return None;
         }
         let given = match argument("deco_kwargs", 2) {
             Some(arguments) => {
                 let what = format!("the arguments of @{name} of {}", of.place);
-                match self.value(arguments, &what, &evaluator) {
+                match self.value(arguments, &what, of.place, &evaluator) {
                     Ok(Value::Dict(entries)) => entries,
                     Ok(_) => return None,
                     Err(error) => return Some(Err(error)),
@@ -210,30 +176,6 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         Some(self.known(&dotted.unwrap_or(name), given, None, of, &evaluator))
-    }
-
-    /// A function or class whose effect is known only when it runs: an error if it seems to be about environments.
-    pub(super) fn hidden(&self, what: &str, range: TextRange, of: Use<'_>) -> Result<Meaning, Error> {
-        let code = &self.text[range];
-        let names = |words: &[&str]| words.iter().any(|word| code.contains(word));
-        let about = if names(&["pypi", "conda", "add_decorator", "remove_decorator"]) {
-            "uses @pypi or @conda itself"
-        } else if names(&["kubernetes", "batch"]) && names(&["image"]) {
-            "names an image for @kubernetes or @batch itself"
-        } else {
-            return Ok(Meaning::Effects(Vec::new()));
-        };
-        let line = self.lines.at(range.start().to_usize());
-        let at = if self.file == of.origin.file {
-            format!("line {line}")
-        } else {
-            format!("{}:{line}", self.file)
-        };
-        Err(Error::NotStatic {
-            origin: of.origin.clone(),
-            what: format!("what `@{}` does to {}", of.name, of.place),
-            reason: format!("the {what} at {at} {about}"),
-        })
     }
 }
 
