@@ -21,13 +21,16 @@
 mod bakery;
 #[path = "../tests/support/http.rs"]
 mod http;
+#[path = "support/median.rs"]
+mod median;
 #[path = "../tests/support/wheel.rs"]
 mod wheel;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bakehouse::project::{CodeOptions, CodeReader, discover};
 use bakery::World;
+use median::median;
 use wheel::WheelBuilder;
 
 const SIZES: [usize; 3] = [10, 100, 1000];
@@ -65,18 +68,6 @@ fn code_files(world: &World) {
     for component in &project.components {
         assert!(!reader.files(component).unwrap().own.is_empty());
     }
-}
-
-fn median(runs: usize, mut work: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..runs)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[times.len() / 2]
 }
 
 /// A project of so many components.

@@ -18,6 +18,8 @@
     reason = "a benchmark's output is its purpose"
 )]
 
+#[path = "support/floor.rs"]
+mod floor;
 #[path = "../tests/support/registry.rs"]
 mod registry;
 
@@ -27,10 +29,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bakehouse::dist::{self, Archive, Inflater, Sink};
+use bakehouse::dist::{Archive, Inflater};
 use bakehouse::model::{Digest, Hasher, HashingReader};
 use bakehouse::net::Client;
 use bakehouse::registry::{Credentials, Registries};
+use floor::Floor;
 use futures_util::{StreamExt, stream};
 use registry::Registry;
 use tempfile::TempDir;
@@ -176,21 +179,6 @@ fn floor(file: &Path) {
     let mut packed = HashingReader::new(BufReader::with_capacity(1 << 17, File::open(file).unwrap()));
     io::copy(&mut packed, &mut io::sink()).unwrap();
     std::hint::black_box((sink.0.finish(), packed.finish().1));
-}
-
-struct Floor(Hasher);
-
-impl Sink for Floor {
-    type Error = dist::Error;
-
-    fn packed(&mut self, _: &[u8]) -> Result<(), dist::Error> {
-        Ok(())
-    }
-
-    fn plain(&mut self, bytes: &[u8]) -> Result<(), dist::Error> {
-        self.0.update(bytes);
-        Ok(())
-    }
 }
 
 fn time(work: impl FnOnce()) -> Duration {

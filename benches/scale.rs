@@ -23,6 +23,8 @@
 mod bakery;
 #[path = "../tests/support/http.rs"]
 mod http;
+#[path = "support/median.rs"]
+mod median;
 #[path = "../tests/support/registry.rs"]
 mod registry;
 #[path = "../tests/support/wheel.rs"]
@@ -32,6 +34,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use bakery::{World, run};
+use median::median;
 use registry::Registry;
 use serde_json::Value;
 use wheel::WheelBuilder;
@@ -90,18 +93,6 @@ fn main() {
         };
         println!("{size:>10}{}", columns.map(|time| format!("{:>20}", cell(time))).concat());
     }
-}
-
-fn median(runs: usize, mut work: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..runs)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[times.len() / 2]
 }
 
 /// A project of so many deployments.

@@ -11,6 +11,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark's output is its purpose")]
 
+#[path = "support/floor.rs"]
+mod floor;
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,12 +22,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bakehouse::dist::{self, Archive, Inflater, Sink};
+use bakehouse::dist::{Archive, Inflater};
 use bakehouse::layer::{Compression, Fragment, WheelInputs, build_fragment};
 use bakehouse::model::{Hasher, HashingWriter, WheelName};
 use bakehouse::store::{Blob, Store};
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use floor::Floor;
 
 /// A wheel in the store, with what was measured of it.
 struct Wheel {
@@ -194,21 +198,6 @@ fn floor(wheel: &Wheel) {
         left -= now;
     }
     std::hint::black_box(sink.0.finish());
-}
-
-struct Floor(Hasher);
-
-impl Sink for Floor {
-    type Error = dist::Error;
-
-    fn packed(&mut self, _: &[u8]) -> Result<(), dist::Error> {
-        Ok(())
-    }
-
-    fn plain(&mut self, bytes: &[u8]) -> Result<(), dist::Error> {
-        self.0.update(bytes);
-        Ok(())
-    }
 }
 
 /// How many bytes level 6 of zlib-rs makes of a fragment's tar: another program's idea of `gzip -6`, and a faster one.

@@ -130,20 +130,10 @@ impl<'a> Evaluator<'a> {
                 self.eval(chosen, depth)?
             }
             Expr::ListComp(comprehension) => {
-                let mut values = Vec::new();
-                self.each(&comprehension.generators, depth, &mut |inner| {
-                    values.push(inner.eval(&comprehension.elt, depth)?);
-                    Ok(())
-                })?;
-                Value::List(values)
+                self.listed(&comprehension.generators, &comprehension.elt, depth)?
             }
             Expr::Generator(comprehension) => {
-                let mut values = Vec::new();
-                self.each(&comprehension.generators, depth, &mut |inner| {
-                    values.push(inner.eval(&comprehension.elt, depth)?);
-                    Ok(())
-                })?;
-                Value::List(values)
+                self.listed(&comprehension.generators, &comprehension.elt, depth)?
             }
             Expr::DictComp(comprehension) => {
                 let mut entries = Vec::new();
@@ -331,6 +321,16 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The list that a comprehension or a generator makes.
+    fn listed(&self, loops: &[Comprehension], element: &Expr, depth: usize) -> Result<Value, Unknown> {
+        let mut values = Vec::new();
+        self.each(loops, depth, &mut |inner| {
+            values.push(inner.eval(element, depth)?);
+            Ok(())
+        })?;
+        Ok(Value::List(values))
     }
 
     /// Every round of the loops of a comprehension.
